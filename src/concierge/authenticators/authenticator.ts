@@ -1,0 +1,27 @@
+import type { Identity } from "../../identity/identity.ts";
+
+/** The reference a TokenCredentialRequest names its authenticator by; group always in the `pinniped.dev` form (contract 2.3). */
+export interface AuthenticatorReference {
+  readonly apiGroup: string;
+  readonly kind: "JWTAuthenticator" | "WebhookAuthenticator";
+  readonly name: string;
+}
+
+/**
+ * Token in, identity out.
+ * Answers `undefined` when the token is not one of this authenticator's (contract 4.5 "not mine", a webhook's
+ * `authenticated: false`); throws when the token is bad or the verdict could not be had (S4: no answer is a refusal).
+ */
+export interface Authenticator {
+  authenticate(token: string, signal: AbortSignal): Promise<Identity | undefined>;
+  /** Stops background work such as a key refresh. */
+  close(): void;
+}
+
+/** The set of authenticators in force: written by controllers, read by the exchange. */
+export interface AuthenticatorSet {
+  get(reference: { readonly apiGroup: string; readonly kind: string; readonly name: string }): Authenticator | undefined;
+}
+
+/** The group under which every authenticator is filed, whatever the API group suffix (contract 2.3). */
+export const AUTHENTICATION_GROUP = "authentication.concierge.pinniped.dev";

@@ -1,0 +1,16 @@
+/** Values that name a person; redacted unless `audit.logUsernamesAndGroups: enabled` (contract 2.5). */
+export type PersonalInfo = Readonly<Record<string, unknown>>;
+
+/** One audit line, before redaction; `fields` keep their order after `personalInfo`. */
+export interface AuditEvent {
+  readonly message: string;
+  /** At most 64 characters. */
+  readonly auditID: string;
+  readonly personalInfo?: PersonalInfo;
+  readonly fields?: Readonly<Record<string, unknown>>;
+}
+
+/** Writes audit lines; they are never filtered by the log level. */
+export interface AuditLog {
+  record(event: AuditEvent): void;
+}

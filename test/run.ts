@@ -1,0 +1,97 @@
+// npm test: runs every tier that this machine can, names those it cannot and why, and exits 0 only if all that ran are green.
+import { spawn } from "node:child_process";
+import { globSync } from "node:fs";
+import { join } from "node:path";
+import { missingForTier, type Tier } from "./tiers.ts";
+
+const root = join(import.meta.dirname, "..");
+
+interface TierRun {
+  readonly tier: Tier;
+  readonly patterns: readonly string[];
+  /** Files at once; tiers that start clusters run one file at a time on a small machine. */
+  readonly concurrency: number;
+  /** Seconds a single test may take. */
+  readonly timeoutSeconds: number;
+}
+
+const tiers: readonly TierRun[] = [
+  {
+    tier: "unit",
+    patterns: ["src/**/*.test.ts", "hack/**/*.test.ts", "test/*.test.ts"],
+    concurrency: 2,
+    timeoutSeconds: 120,
+  },
+  { tier: "security", patterns: ["test/security/**/*.test.ts"], concurrency: 2, timeoutSeconds: 120 },
+  { tier: "integration", patterns: ["test/integration/**/*.test.ts"], concurrency: 1, timeoutSeconds: 300 },
+  { tier: "cluster", patterns: ["test/cluster/**/*.test.ts"], concurrency: 1, timeoutSeconds: 600 },
+  { tier: "long", patterns: ["test/long/**/*.test.ts"], concurrency: 1, timeoutSeconds: 3600 },
+];
+const byDefault = new Set<Tier>(["unit", "security", "integration", "cluster"]);
+
+const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !tiers.some(({ tier }) => tier === name));
+if (unknown.length > 0) {
+  console.error(
+    `test: there is no tier "${unknown.join('", "')}"; choose from ${tiers.map(({ tier }) => tier).join(", ")}`,
+  );
+  process.exit(2);
+}
+
+let failed = false;
+const report: string[] = [];
+const wanted = tiers.filter(({ tier }) => (asked.length === 0 ? byDefault.has(tier) : asked.includes(tier)));
+
+// Kubernetes takes minutes to build on a fresh machine: it is built while the first tiers run.
+const needsKubernetes = wanted.some(({ tier }) => tier !== "unit" && missingForTier(tier) === undefined);
+const kubernetes = needsKubernetes
+  ? spawn(process.execPath, ["hack/cluster/main.ts", "build"], { cwd: root, stdio: "inherit" })
+  : undefined;
+const kubernetesBuilt = new Promise<boolean>((resolve) => {
+  kubernetes?.once("exit", (code) => resolve(code === 0));
+  kubernetes ?? resolve(true);
+});
+
+if (asked.length === 0) {
+  const ok = await run(process.execPath, ["hack/check.ts"]);
+  report.push(`check: ${ok ? "passed" : "FAILED"}`);
+  failed ||= !ok;
+}
+for (const { tier, patterns, concurrency, timeoutSeconds } of wanted) {
+  const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).toSorted();
+  if (files.length === 0) {
+    report.push(`${tier}: no tests yet`);
+    continue;
+  }
+  const missing = missingForTier(tier);
+  if (missing !== undefined) {
+    report.push(`${tier}: not run on this machine: ${missing}`);
+    failed ||= process.env["CI"] === "true";
+    continue;
+  }
+  if (tier !== "unit" && !(await kubernetesBuilt)) {
+    report.push(`${tier}: FAILED: Kubernetes could not be built; see above`);
+    failed = true;
+    continue;
+  }
+  console.log(`\n== ${tier}: ${files.length} files`);
+  const started = Date.now();
+  const ok = await run(process.execPath, [
+    "--test",
+    "--test-reporter=spec",
+    `--test-concurrency=${concurrency}`,
+    `--test-timeout=${timeoutSeconds * 1000}`,
+    ...files,
+  ]);
+  const seconds = Math.round((Date.now() - started) / 1000);
+  report.push(`${tier}: ${ok ? "passed" : "FAILED"} in ${seconds} s (${files.length} files)`);
+  failed ||= !ok;
+}
+console.log(`\nTiers:\n  ${report.join("\n  ")}`);
+process.exit(failed ? 1 : 0);
+
+function run(program: string, args: readonly string[]): Promise<boolean> {
+  return new Promise((resolve) => {
+    spawn(program, args, { cwd: root, stdio: "inherit" }).once("exit", (code) => resolve(code === 0));
+  });
+}

@@ -1,0 +1,57 @@
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+
+export type Tier = "unit" | "security" | "integration" | "cluster" | "long";
+
+interface Need {
+  readonly program: string;
+  /** The Debian package that brings it. */
+  readonly package: string;
+}
+
+const go: Need = { program: "go", package: "golang" };
+const openssl: Need = { program: "openssl", package: "openssl" };
+const node: readonly Need[] = [
+  { program: "containerd", package: "containerd" },
+  { program: "runc", package: "runc" },
+  { program: "nft", package: "nftables" },
+  { program: "iptables", package: "iptables" },
+  { program: "conntrack", package: "conntrack" },
+  { program: "ip", package: "iproute2" },
+  { program: "nsenter", package: "util-linux" },
+];
+
+const needs: Readonly<Record<Tier, readonly Need[]>> = {
+  unit: [openssl, go],
+  security: [openssl],
+  integration: [openssl, go],
+  cluster: [openssl, go, ...node],
+  long: [openssl, go],
+};
+
+/** What this machine lacks for a tier, as one clause, or nothing. */
+export function missingForTier(tier: Tier): string | undefined {
+  if (tier === "cluster" && process.platform !== "linux") {
+    return "it needs Linux";
+  }
+  const absent = needs[tier].filter(({ program }) => !onPath(program));
+  if (absent.length > 0) {
+    return `install ${[...new Set(absent.map((need) => need.package))].join(" ")}`;
+  }
+  if (tier === "cluster" && process.getuid?.() !== 0) {
+    return "it needs root";
+  }
+  return undefined;
+}
+
+function onPath(program: string): boolean {
+  const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/sbin"];
+  return folders.some((folder) => {
+    try {
+      accessSync(join(folder, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
