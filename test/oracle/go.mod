@@ -1,0 +1,3 @@
+module lanyard.test/oracle
+
+go 1.24
