@@ -45,6 +45,12 @@ export interface WatchOptions extends Omit<ListOptions, "limit" | "continueToken
   readonly timeoutSeconds: number;
 }
 
+/** The object and the subresource of it that a review goes to. */
+export interface SubresourceTarget {
+  readonly key: ObjectKey;
+  readonly subresource: string;
+}
+
 /**
  * A thin Kubernetes client (engineering.md 4.4). Calls answer 2xx or throw: `KubernetesApiError` for a `Status`, a
  * `LanyardError` with code `kubernetes.unreachable` when there was no answer. Group suffixes are rewritten on the way
@@ -53,20 +59,37 @@ export interface WatchOptions extends Omit<ListOptions, "limit" | "continueToken
 export interface KubernetesClient {
   /** Any path, any status; throws only when there was no answer. Nothing is rewritten. */
   raw(request: KubernetesRequest): Promise<KubernetesResponse>;
-  get<T extends KubernetesObject>(resource: ResourceType<T>, key: ObjectKey, signal?: AbortSignal): Promise<T>;
+  get<T extends KubernetesObject>(
+    resource: ResourceType<T>,
+    key: ObjectKey,
+    signal?: AbortSignal,
+  ): Promise<T>;
   list<T extends KubernetesObject>(resource: ResourceType<T>, options: ListOptions): Promise<ListResult<T>>;
   /** Ends when the server closes the watch or the signal aborts; throws when the stream breaks. */
-  watch<T extends KubernetesObject>(resource: ResourceType<T>, options: WatchOptions): AsyncIterable<WatchEvent<T>>;
-  create<T extends KubernetesObject>(resource: ResourceType<T>, object: T): Promise<T>;
-  update<T extends KubernetesObject>(resource: ResourceType<T>, object: T): Promise<T>;
-  updateStatus<T extends KubernetesObject>(resource: ResourceType<T>, object: T): Promise<T>;
+  watch<T extends KubernetesObject>(
+    resource: ResourceType<T>,
+    options: WatchOptions,
+  ): AsyncIterable<WatchEvent<T>>;
+  create<T extends KubernetesObject>(resource: ResourceType<T>, object: T, signal?: AbortSignal): Promise<T>;
+  update<T extends KubernetesObject>(resource: ResourceType<T>, object: T, signal?: AbortSignal): Promise<T>;
+  updateStatus<T extends KubernetesObject>(
+    resource: ResourceType<T>,
+    object: T,
+    signal?: AbortSignal,
+  ): Promise<T>;
   delete<T extends KubernetesObject>(
     resource: ResourceType<T>,
     key: ObjectKey,
     preconditions?: Preconditions,
+    signal?: AbortSignal,
   ): Promise<void>;
-  /** POST to a virtual resource such as `tokenreviews`; `key` and `subresource` for those like `serviceaccounts/token`. */
-  review<T extends KubernetesObject>(resource: ResourceType<T>, object: T, signal?: AbortSignal): Promise<T>;
+  /** POST to a virtual resource such as `tokenreviews`; with `target` to a subresource such as `serviceaccounts/token`. */
+  review<T extends KubernetesObject>(
+    resource: ResourceType<T>,
+    object: T,
+    signal?: AbortSignal,
+    target?: SubresourceTarget,
+  ): Promise<T>;
   /** Closes idle connections and ends running calls. */
   close(): Promise<void>;
 }
