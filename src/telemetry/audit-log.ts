@@ -1,0 +1,52 @@
+import type { AuditEvent, AuditLog, PersonalInfo } from "./audit.ts";
+import { callerOf } from "./caller.ts";
+import type { JsonLines } from "./json-lines.ts";
+
+const MAXIMUM_AUDIT_ID_LENGTH = 64;
+
+/** Personal values that are lists or maps also when nobody set them. */
+const EMPTY_VALUES: Readonly<Record<string, unknown>> = { groups: [], extra: {} };
+
+/**
+ * Audit lines on the process log's stream: `level, timestamp, caller, message, auditEvent, auditID, personalInfo?`, then
+ * the event's fields; no `logger` (contract 2.5). The log level does not matter.
+ */
+export function createAuditLog(options: {
+  readonly lines: JsonLines;
+  /** `audit.logUsernamesAndGroups`; false: personal values are redacted. */
+  readonly logUsernamesAndGroups: boolean;
+}): AuditLog {
+  const record = (event: AuditEvent): void => {
+    options.lines.write("info", {
+      caller: callerOf(record),
+      message: event.message,
+      auditEvent: true,
+      auditID: event.auditID.slice(0, MAXIMUM_AUDIT_ID_LENGTH),
+      ...(event.personalInfo === undefined
+        ? {}
+        : { personalInfo: showPersonalInfo(event.personalInfo, options.logUsernamesAndGroups) }),
+      ...event.fields,
+    });
+  };
+  return { record };
+}
+
+/** How personal values appear, redacted or not (contract 2.5). */
+export function showPersonalInfo(info: PersonalInfo, show: boolean): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(info).map(([key, value]) => {
+      const present = value ?? EMPTY_VALUES[key] ?? "";
+      return [key, show ? present : redact(present)];
+    }),
+  );
+}
+
+function redact(value: unknown): unknown {
+  if (Array.isArray(value)) {
+    return [`redacted ${value.length} values`];
+  }
+  if (typeof value === "object" && value !== null) {
+    return { redacted: `redacted ${Object.keys(value).length} keys` };
+  }
+  return "redacted";
+}
