@@ -20,6 +20,13 @@ export interface RequestHeaderConfiguration {
   readonly extraHeaderPrefixes: readonly string[];
 }
 
+/** A token of the impersonation proxy's ServiceAccount (contract 6.9). */
+export interface ProxyToken {
+  readonly token: string;
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
+}
+
 /** What controllers publish and servers read (design.md section 3). */
 export interface ConciergeState {
   /** The aggregated API's serving certificate; without it every handshake fails (contract 6.3). */
@@ -32,5 +39,7 @@ export interface ConciergeState {
   readonly requestHeader: ReadonlyHolder<RequestHeaderConfiguration | undefined>;
   /** PEM of `client-ca-file`; absent: no client certificate is trusted. */
   readonly clientCaPem: ReadonlyHolder<string | undefined>;
+  /** With which the impersonation proxy will speak to the kube-apiserver; in memory only. */
+  readonly proxyToken: ReadonlyHolder<ProxyToken | undefined>;
   readonly authenticators: AuthenticatorSet;
 }
