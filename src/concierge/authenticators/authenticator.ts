@@ -20,7 +20,11 @@ export interface Authenticator {
 
 /** The set of authenticators in force: written by controllers, read by the exchange. */
 export interface AuthenticatorSet {
-  get(reference: { readonly apiGroup: string; readonly kind: string; readonly name: string }): Authenticator | undefined;
+  get(reference: {
+    readonly apiGroup: string;
+    readonly kind: string;
+    readonly name: string;
+  }): Authenticator | undefined;
 }
 
 /** The group under which every authenticator is filed, whatever the API group suffix (contract 2.3). */

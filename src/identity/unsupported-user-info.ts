@@ -1,0 +1,61 @@
+import type { Identity } from "./identity.ts";
+
+/** The one extra key that an authenticator may set (contract 2.3); it is dropped from a certificate. */
+export const CREDENTIAL_ID_EXTRA = "authentication.kubernetes.io/credential-id";
+
+/**
+ * Why a certificate cannot be issued to this identity, as the audit line says it, or nothing when it can: the refusals of
+ * contract 2.3 and those of S2. The text never holds the name or any other value.
+ */
+export function unsupportedUserInfo(identity: Identity): string | undefined {
+  if (identity.username === "") {
+    return "empty username is not allowed";
+  }
+  if (identity.uid !== undefined && identity.uid !== "") {
+    return "UIDs are not supported";
+  }
+  const extraKeys = Object.keys(identity.extra);
+  if (extraKeys.length > 1 || (extraKeys.length === 1 && extraKeys[0] !== CREDENTIAL_ID_EXTRA)) {
+    return `extra may have only one key '${CREDENTIAL_ID_EXTRA}'`;
+  }
+  return valueThatHttpChanges(identity);
+}
+
+/**
+ * S2, for every way of authenticating: what HTTP does not carry unchanged would reach the kube-apiserver as another name than the
+ * one that was reviewed. Answers why the identity is refused, without any value of it, or nothing.
+ */
+export function valueThatHttpChanges(identity: Identity): string | undefined {
+  if (identity.username === "") {
+    return "empty username is not allowed";
+  }
+  if (identity.groups.includes("")) {
+    return "empty group is not allowed";
+  }
+  const values: readonly (readonly [string, readonly string[]])[] = [
+    ["username", [identity.username]],
+    ["UID", identity.uid === undefined ? [] : [identity.uid]],
+    ["group", identity.groups],
+    ["extra key", Object.keys(identity.extra)],
+    ["extra value", Object.values(identity.extra).flat()],
+  ];
+  for (const [what, texts] of values) {
+    for (const text of texts) {
+      const fault = faultOf(text);
+      if (fault !== undefined) {
+        return `${what} ${fault}`;
+      }
+    }
+  }
+  return undefined;
+}
+
+function faultOf(text: string): string | undefined {
+  if (!text.isWellFormed()) {
+    return "is not valid UTF-8";
+  }
+  if (/^[ \t]|[ \t]$/.test(text)) {
+    return "starts or ends with a space or a tab";
+  }
+  return /\p{Cc}/u.test(text) ? "contains a control character" : undefined;
+}
