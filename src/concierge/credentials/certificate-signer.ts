@@ -1,0 +1,67 @@
+import { LanyardError } from "../../errors.ts";
+import { createClientCertificateIssuer } from "../../pki/client-certificate.ts";
+import type { ClientCertificateIssuer } from "../../pki/client-certificate.ts";
+import type { KeyPair } from "../state/concierge-state.ts";
+import type { ReadonlyHolder } from "../state/holder.ts";
+import type { Signer } from "./signer.ts";
+
+/** Loading nothing fails with the very text that Go's `tls.X509KeyPair` has for it (contract 2.4). */
+const NOTHING_LOADED: KeyPair = { certificatePem: "", privateKeyPem: "" };
+
+/**
+ * A signer with the CA that a holder has at the moment (contract 2.4). The CA is read and prepared once, when it changes.
+ * One that cannot be used is treated as nothing new: the last good one goes on signing. Refusals of `issue`: those of
+ * `ClientCertificateIssuer.issue` and of `parseSigningAuthority`.
+ */
+export function createCertificateSigner(options: {
+  /** `CLUSTER_SIGNER_NAME` or `PROXY_SIGNER_NAME`. */
+  readonly name: string;
+  readonly keyPair: ReadonlyHolder<KeyPair | undefined>;
+}): Signer {
+  const { name, keyPair } = options;
+  let prepared: ClientCertificateIssuer | undefined;
+  let refusal: unknown;
+  const prepare = (pair: KeyPair | undefined): void => {
+    try {
+      prepared = pair === undefined ? undefined : createClientCertificateIssuer(pair);
+      refusal = undefined;
+    } catch (error) {
+      refusal = error;
+    }
+  };
+  prepare(keyPair.current);
+  keyPair.subscribe(prepare);
+  return {
+    name,
+    issue: async (identity, lifetime) => {
+      if (prepared === undefined) {
+        throw refusal ?? whyNothingIsLoaded();
+      }
+      const issued = await prepared.issue({
+        username: identity.username,
+        groups: identity.groups,
+        notBefore: lifetime.notBefore,
+        // Nobody believes a certificate whose CA has expired (S7).
+        notAfter: lifetime.notAfter < prepared.caNotAfter ? lifetime.notAfter : prepared.caNotAfter,
+      });
+      if (issued.privateKeyPem === undefined) {
+        throw new TypeError("a key was asked for and not made");
+      }
+      return {
+        clientCertificateData: issued.certificatePem,
+        clientKeyData: issued.privateKeyPem,
+        notBefore: issued.notBefore,
+        notAfter: issued.notAfter,
+      };
+    },
+  };
+}
+
+function whyNothingIsLoaded(): unknown {
+  try {
+    createClientCertificateIssuer(NOTHING_LOADED);
+  } catch (error) {
+    return error;
+  }
+  return new LanyardError({ code: "signer.empty", message: "could not load CA" });
+}
