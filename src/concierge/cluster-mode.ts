@@ -1,0 +1,217 @@
+import { LanyardError } from "../errors.ts";
+import { replaceApiGroupSuffix } from "../kube/api-group-suffix.ts";
+import { createApiServerConnection } from "../kube/api-server-connection.ts";
+import { createKubernetesClient } from "../kube/client.ts";
+import { createClusterStore } from "../kube/cluster-store.ts";
+import { inClusterEndpoint, kubeconfigEndpoint } from "../kube/configuration.ts";
+import type { KubernetesEndpoint } from "../kube/configuration.ts";
+import type { Controller } from "../kube/controller.ts";
+import { runControllers } from "../kube/controller-runtime.ts";
+import { createLeaderElection } from "../kube/leader-election.ts";
+import type { LeaderElection } from "../kube/leader-election.ts";
+import { resolveInstallationOwners } from "../kube/owner-references.ts";
+import { pods } from "../kube/resources.ts";
+import { buildAggregatedApi } from "./aggregated-api-server.ts";
+import { createAuthenticatorCache } from "./authenticators/authenticator-cache.ts";
+import { createAuthenticatorControllers } from "./authenticator-controllers.ts";
+import { loadDownwardApi } from "./config/downward-api.ts";
+import { createImpersonationProxyTokens } from "./controllers/impersonation-proxy-tokens.ts";
+import { createProxySignerControllers } from "./controllers/proxy-signer.ts";
+import { createRequestHeaderConfigurationController } from "./controllers/request-header-configuration.ts";
+import { createServingCertificateControllers } from "./controllers/serving-certificate-controllers.ts";
+import { installShutdown } from "./process/shutdown.ts";
+import { createTokenReviewAuthenticator } from "./request/bearer-token.ts";
+import { createReviewBudget } from "./request/limits.ts";
+import { createSubjectAccessReviewAuthorizer } from "./request/subject-access-review.ts";
+import type { ServerContext } from "./server-context.ts";
+import { createConciergeState } from "./state/state.ts";
+
+const SYNC_LIMIT_MILLISECONDS = 60_000;
+/** How long requests still come in after the Pod is told to go, until every node knows. */
+const ENDPOINT_PROPAGATION_MILLISECONDS = 3_000;
+
+/** One replica in a cluster: informers, leader election, all controllers and the aggregated API (contract 9.1). */
+export async function runInCluster(context: ServerContext): Promise<void> {
+  const { config, clock, log, metrics, commandLine, version } = context;
+  const { namespace, podName } = loadDownwardApi(commandLine.downwardApiPath);
+  if (podName === undefined) {
+    throw new LanyardError({
+      code: "configuration.downwardApi",
+      message: `the Pod's name is not known: mount it as ${commandLine.downwardApiPath}/name`,
+    });
+  }
+  const client = createKubernetesClient({
+    endpoint: await findEndpoint(context),
+    apiGroupSuffix: config.apiGroupSuffix,
+    clock,
+    log,
+    userAgent: `lanyard-concierge/${version.version}`,
+  });
+  const apiServiceNames = ["login", "identity"].map(
+    (group) => `v1alpha1.${replaceApiGroupSuffix(`${group}.concierge.pinniped.dev`, config.apiGroupSuffix)}`,
+  );
+  const owners = await resolveInstallationOwners({
+    client,
+    podName,
+    namespace,
+    loginApiServiceName: apiServiceNames[0] ?? "",
+  });
+  const election = createLeaderElection({
+    client,
+    lease: { namespace, name: owners.deployment.metadata.name },
+    identity: podName,
+    durations: config.leaderElection,
+    clock,
+    log: log.named("leader-election"),
+    metrics: metrics.leaderElection,
+    labels: config.labels,
+    ownerReferences: () => [owners.ownerReference(namespace)],
+  });
+  const connection = createApiServerConnection({ clock, metrics: metrics.informers });
+  const store = createClusterStore({
+    client,
+    clock,
+    log,
+    leadership: { mayWrite: () => election.isLeader(), signal: () => election.signal() },
+    ownerReference: (objectNamespace) => owners.ownerReference(objectNamespace),
+    labels: config.labels,
+    metrics: connection.metrics,
+  });
+  const authenticators = createAuthenticatorCache();
+  const state = createConciergeState({ authenticators });
+  const common = { store, clock, log, namespace, labels: config.labels, metrics };
+
+  const serving = createServingCertificateControllers({
+    ...common,
+    holder: state.servingCertificate,
+    secretName: config.names.servingCertificateSecret,
+    serviceName: config.names.apiService,
+    apiServiceNames,
+    ...config.api.servingCertificate,
+  });
+  const controllers = [
+    createRequestHeaderConfigurationController({ ...common, ...state }),
+    ...serving.controllers,
+    ...createProxySignerControllers({
+      ...common,
+      holder: state.proxySigningKey,
+      secretName: config.names.impersonationSignerSecret,
+    }),
+    ...createAuthenticatorControllers({ ...common, cache: authenticators, environment: context.environment }),
+  ].map((controller) => alsoOnLeadership(controller, election));
+  const proxyTokens = createImpersonationProxyTokens({
+    client,
+    clock,
+    log,
+    holder: state.proxyToken,
+    namespace,
+    serviceAccountName: config.names.impersonationProxyServiceAccount,
+  });
+  const ownPods = store.view(pods, { namespace, labelSelector: "deployment.pinniped.dev=concierge" });
+
+  let started = false;
+  const startedCheck = (name: string): { name: string; problem: () => string | undefined } => ({
+    name: `poststarthook/${name}`,
+    problem: () => (started ? undefined : "not finished"),
+  });
+  const api = await buildAggregatedApi(context, {
+    state,
+    authorizer: createSubjectAccessReviewAuthorizer({ client, clock, metrics }),
+    tokens: createTokenReviewAuthenticator({
+      client,
+      clock,
+      metrics,
+      budget: createReviewBudget({ limits: config.limits, clock, metrics }),
+    }),
+    isOwnPod: (address) => ownPods.list().some(({ status }) => status?.["podIP"] === address),
+    healthChecks: [startedCheck("start-controllers"), startedCheck("fetch-impersonation-proxy-tokens")],
+    readinessChecks: [...serving.readiness, connection.readiness],
+  });
+
+  const stopping = new AbortController();
+  const background: Promise<unknown>[] = [];
+  const shutdown = installShutdown({
+    clock,
+    log,
+    process,
+    steps: [
+      {
+        name: "stop-controllers",
+        limitMilliseconds: 5_000,
+        finishedMessage: "fetch-impersonation-proxy-tokens start hook's background goroutine has finished",
+        stop: async () => {
+          api.beginShutdown();
+          stopping.abort();
+          await Promise.all(background);
+        },
+      },
+      { name: "release-lease", limitMilliseconds: 5_000, stop: () => election.release() },
+      {
+        name: "wait-for-endpoints",
+        limitMilliseconds: ENDPOINT_PROPAGATION_MILLISECONDS + 500,
+        stop: (signal) => clock.sleep(ENDPOINT_PROPAGATION_MILLISECONDS, signal),
+      },
+      { name: "drain-aggregated-api", limitMilliseconds: 4_500, stop: () => api.close(4_000) },
+      {
+        name: "close-connections",
+        limitMilliseconds: 1_000,
+        stop: async () => {
+          authenticators.close();
+          await store.stop();
+          await client.close();
+        },
+      },
+    ],
+  });
+
+  await api.listen({ host: "::", port: config.aggregatedAPIServerPort });
+  store.start();
+  try {
+    await store.waitForSync(shutdown.signal, SYNC_LIMIT_MILLISECONDS);
+  } catch (error) {
+    if (!shutdown.signal.aborted) {
+      throw error;
+    }
+  }
+  if (shutdown.signal.aborted) {
+    // Told to go while starting: the shutdown ends the process, and nothing may start any more.
+    return;
+  }
+  const running = runControllers({
+    controllers,
+    clock,
+    log,
+    signal: stopping.signal,
+    metrics: metrics.controllers,
+  });
+  background.push(
+    proxyTokens.run(stopping.signal),
+    new Promise<void>((resolve) => {
+      stopping.signal.addEventListener("abort", () => void running.stop().then(resolve), { once: true });
+    }),
+  );
+  const campaign = new AbortController();
+  void election.run(campaign.signal);
+  started = true;
+  log.info("started", { pod: podName, namespace, version: version.version });
+}
+
+function findEndpoint({ commandLine, environment }: ServerContext): Promise<KubernetesEndpoint> {
+  return commandLine.kubeconfigPath === undefined
+    ? inClusterEndpoint({
+        host: environment.kubernetesService?.host,
+        port: environment.kubernetesService?.port,
+      })
+    : kubeconfigEndpoint({ path: commandLine.kubeconfigPath });
+}
+
+/** What another leader left undone must not wait for the next event: a new leader looks at everything at once. */
+function alsoOnLeadership(controller: Controller, election: LeaderElection): Controller {
+  return {
+    ...controller,
+    watch: (enqueue) => {
+      const stops = [controller.watch(enqueue), election.subscribe((isLeader) => isLeader && enqueue())];
+      return () => stops.forEach((stop) => stop());
+    },
+  };
+}
