@@ -48,8 +48,11 @@ const kubernetes = needsKubernetes
   ? spawn(process.execPath, ["hack/cluster/main.ts", "build"], { cwd: root, stdio: "inherit" })
   : undefined;
 const kubernetesBuilt = new Promise<boolean>((resolve) => {
-  kubernetes?.once("exit", (code) => resolve(code === 0));
-  kubernetes ?? resolve(true);
+  if (kubernetes === undefined) {
+    resolve(true);
+  } else {
+    kubernetes.once("exit", (code) => resolve(code === 0));
+  }
 });
 
 if (asked.length === 0) {

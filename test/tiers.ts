@@ -1,4 +1,4 @@
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 export type Tier = "unit" | "security" | "integration" | "cluster" | "long";
@@ -37,6 +37,9 @@ export function missingForTier(tier: Tier): string | undefined {
   const absent = needs[tier].filter(({ program }) => !onPath(program));
   if (absent.length > 0) {
     return `install ${[...new Set(absent.map((need) => need.package))].join(" ")}`;
+  }
+  if (tier === "cluster" && !existsSync("/usr/lib/cni/ptp") && !existsSync("/opt/cni/bin/ptp")) {
+    return "install containernetworking-plugins";
   }
   if (tier === "cluster" && process.getuid?.() !== 0) {
     return "it needs root";
