@@ -1,6 +1,6 @@
 // npm run build: JavaScript for production, emitted by the type checker itself (docs/adr/0006).
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, rmSync, writeFileSync } from "node:fs";
 
 rmSync("dist", { recursive: true, force: true });
 const { status } = spawnSync("node_modules/.bin/tsc", ["-p", "tsconfig.build.json"], { stdio: "inherit" });
@@ -13,3 +13,8 @@ if (!existsSync(main)) {
   process.exit(1);
 }
 chmodSync(main, 0o755);
+// The image has no repository to ask.
+const commit = spawnSync("git", ["rev-parse", "HEAD"], { encoding: "utf8" });
+if (commit.status === 0) {
+  writeFileSync("dist/git-commit", commit.stdout);
+}
