@@ -41,10 +41,8 @@ test("asks for a day without an audience, and again after 4/5 of what is left (c
   const run = start((call, now) => granted(`token-${call}`, now + DAY));
   await run.clock.advance(0);
   assert.equal(run.asked[0]?.request.path, "/api/v1/namespaces/concierge/serviceaccounts/proxy/token");
-  assert.deepEqual((run.asked[0]?.request.body as { spec: object }).spec, {
-    audiences: [],
-    expirationSeconds: 86_400,
-  });
+  const body = run.asked[0]?.request.body as { readonly spec: object } | undefined;
+  assert.deepEqual(body?.spec, { audiences: [], expirationSeconds: 86_400 });
   assert.equal(run.holder.current?.token, "token-1");
   await run.clock.advance(DAY * 0.8 - 1_000);
   assert.equal(run.asked.length, 1);
