@@ -16,6 +16,15 @@ import { disableCoreDumps, requireSafeStart } from "./process/start-rules.ts";
 import type { ServerContext } from "./server-context.ts";
 import { runStandalone } from "./standalone-mode.ts";
 
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  process.on(signal, () => {
+    // Until the shutdown has its own listeners there is nothing to stop; as process 1 the default would be to stay.
+    if (process.listenerCount(signal) === 1) {
+      process.exit(0);
+    }
+  });
+}
+
 try {
   await main(process.argv.slice(2));
 } catch (error) {

@@ -86,7 +86,7 @@ function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw configurationError(`read file: ${messageOf(error)}`, error);
+    throw configurationError(`read file: ${messageOf(error)}; name a readable file with --config`, error);
   }
 }
 
