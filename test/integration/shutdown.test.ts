@@ -138,11 +138,7 @@ interface Start {
 let starts = 0;
 
 /** Starts the server where it cannot start, and waits for its end. */
-async function failingStart({
-  configuration,
-  podinfo,
-  kubeconfig,
-}: Start): Promise<{
+async function failingStart({ configuration, podinfo, kubeconfig }: Start): Promise<{
   readonly code: number | null;
   readonly plain: readonly string[];
   readonly own: string;

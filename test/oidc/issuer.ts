@@ -164,7 +164,7 @@ function createProviderHandler(
   const groupsClaim = options.groupsClaim ?? "groups";
   const extraClaims = options.users.flatMap((user) => Object.keys(user.claims ?? {}));
   const configuration: Configuration = {
-    jwks: { keys: keys.map((key) => key.privateJwk) as NonNullable<Configuration["jwks"]>["keys"] },
+    jwks: { keys: keys.map((key) => key.privateJwk) },
     clients: [
       {
         client_id: clientId,
