@@ -91,7 +91,11 @@ describe("validation rules", () => {
       pattern: "^https://",
     });
     assert.deepEqual(rules(schemaAt(jwt, "spec.audience")), { type: "string", minLength: 1 });
-    assert.deepEqual(rules(schemaAt(jwt, "spec.claims")), { type: "object" });
+    const { "x-kubernetes-validations": validations, ...claims } = schemaAt(jwt, "spec.claims");
+    assert.deepEqual(rules(claims), { type: "object" });
+    assert.equal(validations?.length, 2);
+    const plain = customResourceDefinition(jwtAuthenticatorKind, { extensions: false }).spec.versions[0];
+    assert.ok(!JSON.stringify(plain).includes("x-kubernetes-validations"));
     assert.deepEqual(rules(schemaAt(jwt, "spec.claims.username")), { type: "string" });
   });
 

@@ -6,10 +6,27 @@ import {
   authenticatorStatus,
 } from "./authenticator-status.ts";
 import type { AuthenticatorStatus } from "./authenticator-status.ts";
+import { commonAuthenticatorExtensions, MAXIMUM_EXPRESSION_LENGTH } from "./identity-transforms.ts";
 import { AGE_COLUMN, API_VERSION, objectSchema } from "./kind.ts";
 import type { CustomResourceKind } from "./kind.ts";
+import { extension } from "./schema.ts";
 import type { TypeOf } from "./schema.ts";
 import { tlsSpec } from "./tls-spec.ts";
+
+const celExpression = (description: string) =>
+  Type.String({ description, minLength: 1, maxLength: MAXIMUM_EXPRESSION_LENGTH });
+
+const extraMapping = Type.Object({
+  key: Type.String({
+    description:
+      "The key: a lower-case path with a domain in front, such as example.com/team. kubernetes.io, k8s.io and the Concierge's own domain cannot be used, nor what is below them.",
+    minLength: 1,
+    maxLength: 510,
+  }),
+  valueExpression: celExpression(
+    "A CEL expression over claims that gives a string or a list of strings. Nothing, or an empty string, leaves the key out.",
+  ),
+});
 
 const claims = Type.Object(
   {
@@ -24,10 +41,113 @@ const claims = Type.Object(
           "The claim that holds the groups, a string or a list of strings. Absent or empty means the claim named groups.",
       }),
     ),
+    usernameExpression: Type.Optional(
+      extension(
+        celExpression("A CEL expression over claims that gives the username. Not together with username."),
+      ),
+    ),
+    groupsExpression: Type.Optional(
+      extension(
+        celExpression(
+          "A CEL expression over claims that gives the groups, a string or a list of strings. Not together with groups.",
+        ),
+      ),
+    ),
+    extra: Type.Optional(
+      extension(
+        Type.Array(extraMapping, {
+          description:
+            "Further facts about the user. A credential that cannot carry them is refused; certificates cannot.",
+          maxItems: 32,
+          "x-kubernetes-list-type": "map",
+          "x-kubernetes-list-map-keys": ["key"],
+        }),
+      ),
+    ),
   },
   {
     description: "Which claims of a token become the user's name and groups.",
+    "x-lanyard-extension-validations": [
+      {
+        rule: "!has(self.username) || !has(self.usernameExpression)",
+        message: "username and usernameExpression cannot both be set",
+      },
+      {
+        rule: "!has(self.groups) || !has(self.groupsExpression)",
+        message: "groups and groupsExpression cannot both be set",
+      },
+    ],
   },
+);
+
+const claimValidationRule = Type.Object(
+  {
+    claim: Type.Optional(
+      Type.String({
+        description:
+          "A claim that a token must have, with the string requiredValue. Not together with expression.",
+        minLength: 1,
+        maxLength: 256,
+      }),
+    ),
+    requiredValue: Type.Optional(
+      Type.String({
+        description: "The value that claim must have. Absent means the empty string.",
+        maxLength: 1024,
+      }),
+    ),
+    expression: Type.Optional(
+      celExpression("A CEL expression over claims that must be true. Not together with claim."),
+    ),
+    message: Type.Optional(
+      Type.String({
+        description: "Why a token is refused when expression is not true, for the audit log.",
+        maxLength: 1024,
+      }),
+    ),
+  },
+  {
+    "x-kubernetes-validations": [
+      {
+        rule: "has(self.claim) != has(self.expression)",
+        message: "exactly one of claim and expression must be set",
+      },
+      {
+        rule: "!has(self.requiredValue) || has(self.claim)",
+        message: "requiredValue can only be set together with claim",
+      },
+      {
+        rule: "!has(self.message) || has(self.expression)",
+        message: "message can only be set together with expression",
+      },
+    ],
+  },
+);
+
+const userValidationRule = Type.Object({
+  expression: celExpression(
+    "A CEL expression over user (username, groups, uid and extra, before any transforms) that must be true.",
+  ),
+  message: Type.Optional(
+    Type.String({
+      description: "Why a user is refused when expression is not true, for the audit log.",
+      maxLength: 1024,
+    }),
+  ),
+});
+
+const jwks = Type.Object(
+  {
+    maximumStaleSeconds: Type.Optional(
+      Type.Integer({
+        description:
+          "How long the last keys stay in force while no new ones can be fetched, in seconds. 0 means for ever. Absent means 86400.",
+        format: "int32",
+        minimum: 0,
+      }),
+    ),
+  },
+  { description: "How the issuer's keys are kept." },
 );
 
 const spec = Type.Object(
@@ -44,6 +164,36 @@ const spec = Type.Object(
     }),
     claims: Type.Optional(claims),
     tls: Type.Optional(tlsSpec),
+    claimValidationRules: Type.Optional(
+      extension(
+        Type.Array(claimValidationRule, {
+          description: "What the claims of a token must be like.",
+          maxItems: 32,
+          "x-kubernetes-validations": [
+            {
+              rule: "self.all(a, !has(a.claim) || self.exists_one(b, has(b.claim) && b.claim == a.claim))",
+              message: "a claim can only have one rule",
+            },
+            {
+              rule: "self.all(a, !has(a.expression) || self.exists_one(b, has(b.expression) && b.expression == a.expression))",
+              message: "an expression can only be given once",
+            },
+          ],
+        }),
+      ),
+    ),
+    userValidationRules: Type.Optional(
+      extension(
+        Type.Array(userValidationRule, {
+          description: "What a user must be like, after the claims have been mapped.",
+          maxItems: 32,
+          "x-kubernetes-list-type": "map",
+          "x-kubernetes-list-map-keys": ["expression"],
+        }),
+      ),
+    ),
+    jwks: Type.Optional(extension(jwks)),
+    ...commonAuthenticatorExtensions,
   },
   { description: "Which tokens are trusted, and how they are read." },
 );

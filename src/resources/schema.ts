@@ -21,12 +21,22 @@ export interface JsonSchema {
   readonly maxItems?: number;
   readonly "x-kubernetes-list-type"?: string;
   readonly "x-kubernetes-list-map-keys"?: readonly string[];
+  /** Rules that the kube-apiserver evaluates (`apiextensions.k8s.io/v1 ValidationRule`). */
+  readonly "x-kubernetes-validations"?: readonly ValidationRule[];
   /** The full name of an OpenAPI definition that stands for this node; CRDs do not use it. */
   readonly "x-lanyard-ref"?: string;
   /** True on a field that the Pinniped API does not have (design.md section 5). */
   readonly "x-lanyard-extension"?: boolean;
   /** Values of `enum` that the Pinniped API does not have. */
   readonly "x-lanyard-extension-values"?: readonly string[];
+  /** Rules about additive fields on a node that the Pinniped API has; they come and go with those fields. */
+  readonly "x-lanyard-extension-validations"?: readonly ValidationRule[];
+}
+
+/** A rule in CEL and what to tell whoever breaks it. */
+export interface ValidationRule {
+  readonly rule: string;
+  readonly message: string;
 }
 
 type DeepReadonly<T> = T extends readonly (infer E)[]
@@ -81,6 +91,8 @@ export function selectSchema(schema: JsonSchema, options: SchemaOptions): JsonSc
   const {
     "x-lanyard-extension": _mark,
     "x-lanyard-extension-values": extensionValues = [],
+    "x-lanyard-extension-validations": extensionValidations = [],
+    "x-kubernetes-validations": validations = [],
     properties,
     required,
     items,
@@ -95,6 +107,7 @@ export function selectSchema(schema: JsonSchema, options: SchemaOptions): JsonSc
           ([, property]) => options.extensions || property["x-lanyard-extension"] !== true,
         );
   const names = new Set(kept?.map(([name]) => name));
+  const rules = [...validations, ...(options.extensions ? extensionValidations : [])];
   const stillRequired = required?.filter((name) => names.has(name)) ?? [];
   return {
     ...rest,
@@ -113,6 +126,7 @@ export function selectSchema(schema: JsonSchema, options: SchemaOptions): JsonSc
           ),
         }),
     ...(stillRequired.length === 0 ? {} : { required: stillRequired }),
+    ...(rules.length === 0 ? {} : { "x-kubernetes-validations": rules }),
   };
 }
 

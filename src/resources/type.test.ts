@@ -10,6 +10,7 @@ test("the builders give the very JSON that TypeBox gives", () => {
         {
           name: type.String({ description: "d", minLength: 1, pattern: "^https://" }),
           count: type.Optional(type.Integer({ minimum: 0, format: "int64" })),
+          flag: type.Optional(type.Boolean({ description: "f" })),
           list: type.Array(type.Object({ only: type.Optional(type.String()) }), { maxItems: 3 }),
           map: type.Optional(
             type.Unsafe<Record<string, string>>({ type: "object", additionalProperties: {} }),

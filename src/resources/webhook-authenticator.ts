@@ -6,6 +6,7 @@ import {
   authenticatorStatus,
 } from "./authenticator-status.ts";
 import type { AuthenticatorStatus } from "./authenticator-status.ts";
+import { commonAuthenticatorExtensions } from "./identity-transforms.ts";
 import { AGE_COLUMN, API_VERSION, objectSchema } from "./kind.ts";
 import type { CustomResourceKind } from "./kind.ts";
 import type { TypeOf } from "./schema.ts";
@@ -19,6 +20,7 @@ const spec = Type.Object(
       pattern: "^https://",
     }),
     tls: Type.Optional(tlsSpec),
+    ...commonAuthenticatorExtensions,
   },
   { description: "Which server judges the tokens." },
 );
