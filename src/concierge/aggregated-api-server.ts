@@ -3,7 +3,7 @@ import { createAggregatedApi } from "./api/aggregated-api.ts";
 import type { AggregatedApi, AggregatedApiOptions } from "./api/aggregated-api.ts";
 import { createCertificateSigner } from "./credentials/certificate-signer.ts";
 import { issueCredential } from "./credentials/issue-credential.ts";
-import { decideLifetime } from "./credentials/lifetime.ts";
+import { decideLifetime, MINIMUM_LIFETIME_SECONDS } from "./credentials/lifetime.ts";
 import type { ServerContext } from "./server-context.ts";
 import type { ConciergeState } from "./state/concierge-state.ts";
 import { CLUSTER_SIGNER_NAME, PROXY_SIGNER_NAME } from "./state/state.ts";
@@ -48,7 +48,13 @@ export function buildAggregatedApi(
     tlsProfile: tlsProfiles.secureServer,
     reservedPrefixes: config.reservedIdentities.additionalPrefixes,
     limits: config.limits,
-    issueCredential: async (identity) =>
-      (await issueCredential(signers, identity, decideLifetime({ now: clock.now() }))).credential,
+    issueCredential: async (identity, { maximumLifetimeSeconds }) => {
+      const now = clock.now();
+      const notAfterBounds =
+        maximumLifetimeSeconds === undefined
+          ? []
+          : [new Date(now + Math.max(maximumLifetimeSeconds, MINIMUM_LIFETIME_SECONDS) * 1000)];
+      return (await issueCredential(signers, identity, decideLifetime({ now, notAfterBounds }))).credential;
+    },
   });
 }

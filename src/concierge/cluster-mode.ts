@@ -97,7 +97,12 @@ export async function runInCluster(context: ServerContext): Promise<void> {
       holder: state.proxySigningKey,
       secretName: config.names.impersonationSignerSecret,
     }),
-    ...createAuthenticatorControllers({ ...common, cache: authenticators, environment: context.environment }),
+    ...createAuthenticatorControllers({
+      ...common,
+      cache: authenticators,
+      apiGroupSuffix: config.apiGroupSuffix,
+      environment: context.environment,
+    }),
   ].map((controller) => alsoOnLeadership(controller, election));
   const proxyTokens = createImpersonationProxyTokens({
     client,

@@ -87,7 +87,12 @@ export async function runStandalone(context: ServerContext): Promise<void> {
       holder: state.proxySigningKey,
       secretName: config.names.impersonationSignerSecret,
     }),
-    ...createAuthenticatorControllers({ ...common, cache: authenticators, environment: context.environment }),
+    ...createAuthenticatorControllers({
+      ...common,
+      cache: authenticators,
+      apiGroupSuffix: config.apiGroupSuffix,
+      environment: context.environment,
+    }),
   ];
   const api = await buildAggregatedApi(context, {
     state,

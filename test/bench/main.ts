@@ -3,6 +3,7 @@ import { cpus } from "node:os";
 import { messageOf } from "../../src/errors.ts";
 
 const benches: Readonly<Record<string, () => Promise<void>>> = {
+  policy: async () => (await import("./policy.ts")).run(),
   start: async () => (await import("./start.ts")).benchStart(),
 };
 

@@ -2,14 +2,12 @@ import Fastify from "fastify";
 import type { FastifyInstance } from "fastify";
 import type { AddressInfo, Socket } from "node:net";
 import type { Clock } from "../../clock.ts";
-import type { Identity } from "../../identity/identity.ts";
 import { aggregatedGroups } from "../../resources/discovery.ts";
 import type { AuditLog } from "../../telemetry/audit.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import type { TlsProfile } from "../../tls/profiles.ts";
 import type { Limits } from "../config/config.ts";
-import type { ClientCertificateCredential } from "../credentials/signer.ts";
 import { createAuthenticationChain } from "../request/authentication-chain.ts";
 import type { Authorizer } from "../request/authorizer.ts";
 import {
@@ -33,6 +31,7 @@ import { installErrorResponses } from "./responses.ts";
 import { createTlsListener, defaultListenerTimeouts, drain } from "./tls-listener.ts";
 import type { ListenerTimeouts } from "./tls-listener.ts";
 import { createExchange } from "./token-credential-request/exchange.ts";
+import type { ExchangeOptions } from "./token-credential-request/exchange.ts";
 import { createTokenCredentialRequestCollection } from "./token-credential-request/token-credential-request.ts";
 import { createWhoAmIRequestCollection } from "./who-am-i-request/who-am-i-request.ts";
 
@@ -53,7 +52,7 @@ export interface AggregatedApiOptions {
   readonly authorizer: Authorizer;
   /** Absent where no API server can judge tokens; a bearer token is not looked at then. */
   readonly tokens?: TokenAuthenticator | undefined;
-  readonly issueCredential: (identity: Identity) => Promise<ClientCertificateCredential>;
+  readonly issueCredential: ExchangeOptions["issueCredential"];
   /** Further reserved prefixes of `concierge.yaml` (S1). */
   readonly reservedPrefixes?: readonly string[] | undefined;
   readonly limits: Limits;
@@ -63,7 +62,7 @@ export interface AggregatedApiOptions {
   readonly healthChecks?: readonly ReadinessCheck[] | undefined;
   /** For `/readyz` only. */
   readonly readinessChecks?: readonly ReadinessCheck[] | undefined;
-  readonly metrics: Pick<Metrics, "exchangeFinished" | "rateLimited" | "render">;
+  readonly metrics: Pick<Metrics, "exchangeFinished" | "authenticatorCalled" | "rateLimited" | "render">;
   readonly timeouts?: ListenerTimeouts | undefined;
   /** Of the create handler, milliseconds; contract 1.4 says 34 s. */
   readonly createDeadlineMilliseconds?: number | undefined;

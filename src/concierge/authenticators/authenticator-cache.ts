@@ -5,6 +5,8 @@ export interface CachedAuthenticator {
   readonly authenticator: Authenticator;
   /** Equal exactly when a new authenticator would be made from the same settings (contract 4.7). */
   readonly fingerprint: string;
+  /** The same without what only expressions and settings say: equal while tokens are judged by the same server and keys. */
+  readonly sourceFingerprint?: string | undefined;
 }
 
 /** The writer's side of the set; whatever leaves it is closed. */

@@ -7,6 +7,15 @@ export interface AuthenticatorReference {
   readonly name: string;
 }
 
+/** What an authenticator's object says about the steps that follow it in the exchange. */
+export interface AuthenticatorSettings {
+  /** Reserved names that its identities may have all the same, exactly (S1). */
+  readonly allowedUsernames?: readonly string[] | undefined;
+  readonly allowedGroups?: readonly string[] | undefined;
+  /** The longest that its identities' credentials live. */
+  readonly maximumLifetimeSeconds?: number | undefined;
+}
+
 /**
  * Token in, identity out.
  * Answers `undefined` when the token is not one of this authenticator's (contract 4.5 "not mine", a webhook's
@@ -14,6 +23,8 @@ export interface AuthenticatorReference {
  */
 export interface Authenticator {
   authenticate(token: string, signal: AbortSignal): Promise<Identity | undefined>;
+  /** What the steps after it go by; absent: no exceptions and no tighter bounds. */
+  readonly settings?: AuthenticatorSettings | undefined;
   /** Stops background work such as a key refresh. */
   close(): void;
 }

@@ -1,9 +1,9 @@
 import type { Clock } from "../../clock.ts";
 import { messageOf } from "../../errors.ts";
+import { claimOf } from "../../identity/claims-mapping.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import type { JwksSource } from "./jwks-source.ts";
 import { createJwksSource } from "./jwks-source.ts";
-import { claimOf } from "./jwt-claims.ts";
 import type { Claims } from "./jwt-verification.ts";
 import { JwtRefusal, MAXIMUM_TOKEN_BYTES, readUnverifiedClaims, verifyJwt } from "./jwt-verification.ts";
 import { discoverProvider, httpsUrl } from "./oidc-discovery.ts";

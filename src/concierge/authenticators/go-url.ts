@@ -1,5 +1,5 @@
 import { isIPv6 } from "node:net";
-import { goQuoteBytes, toByteString } from "./go-text.ts";
+import { goQuoteBytes, toByteString } from "../../go-text.ts";
 
 /** A URL as Go's `net/url` reads it. All parts are byte strings (one UTF-8 byte per character). */
 export interface GoUrl {

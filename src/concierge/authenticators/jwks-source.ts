@@ -3,7 +3,7 @@ import { createLocalJWKSet } from "jose";
 import type { Clock } from "../../clock.ts";
 import { LanyardError } from "../../errors.ts";
 import type { Logger } from "../../telemetry/log.ts";
-import { goQuote } from "./go-text.ts";
+import { goQuote } from "../../go-text.ts";
 import { parseJsonObject } from "./oidc-discovery.ts";
 import type { OutboundHttp } from "./outbound-http.ts";
 
@@ -14,6 +14,8 @@ export interface JwksSourceOptions {
   readonly log: Logger;
   /** How long keys stay in force while fetches fail; default 86,400, 0 = for ever (S5). */
   readonly maximumStaleSeconds?: number | undefined;
+  /** Told of the end of every fetch; for metrics. */
+  readonly onFetched?: ((succeeded: boolean) => void) | undefined;
   /** Between scheduled fetches; default 300,000 (S5). */
   readonly refreshMilliseconds?: number | undefined;
   /** Between fetches that a token causes, failed ones included; default 30,000 (engineering.md 4.6). */
@@ -74,7 +76,13 @@ export function createJwksSource(options: JwksSourceOptions): JwksSource {
         if (!closed) {
           keys = createLocalJWKSet(set);
           fetchedAt = clock.now();
+          options.onFetched?.(true);
         }
+      } catch (error) {
+        if (!closed) {
+          options.onFetched?.(false);
+        }
+        throw error;
       } finally {
         inFlight = undefined;
       }

@@ -5,6 +5,7 @@ import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from "jose";
 import type { CryptoKey, JWK } from "jose";
 import { createScriptedHttp } from "../../../test/oidc/scripted-http.ts";
 import { createManualClock } from "../../clock.ts";
+import { namedClaims } from "../../identity/claims-mapping.ts";
 import { silentLogger } from "../../telemetry/log.ts";
 import { createJwksSource } from "./jwks-source.ts";
 import { createJwtAuthenticator } from "./jwt-authenticator.ts";
@@ -253,15 +254,18 @@ test("exp has no leeway, nbf a minute", async () => {
 test("username and groups must have their types", async () => {
   const { login, sign } = await setUp();
   for (const username of [undefined, null, 1, true, ["jane"], {}]) {
-    await assert.rejects(login(await sign({ username })), /^JwtRefusal: oidc: username claim "username" is /);
+    await assert.rejects(
+      login(await sign({ username })),
+      /^ClaimsRefusal: oidc: username claim "username" is /,
+    );
   }
   for (const groups of [null, 1, true, {}, [1], ["a", null], [["a"]]]) {
     await assert.rejects(
       login(await sign({ groups })),
-      /^JwtRefusal: oidc: groups claim "groups" is neither/,
+      /^ClaimsRefusal: oidc: groups claim "groups" is neither/,
     );
   }
-  const named = await setUp({ usernameClaim: "sub", groupsClaim: "roles" });
+  const named = await setUp({ rules: namedClaims("sub", "roles") });
   assert.deepEqual(await named.login(await named.sign({ sub: "", roles: ["r"] })), {
     username: "",
     groups: ["r"],
@@ -270,7 +274,7 @@ test("username and groups must have their types", async () => {
 });
 
 test("an e-mail that is not verified is no username", async () => {
-  const { login, sign } = await setUp({ usernameClaim: "email" });
+  const { login, sign } = await setUp({ rules: namedClaims("email", "groups") });
   assert.equal((await login(await sign({ email: "a@b" })))?.username, "a@b");
   assert.equal((await login(await sign({ email: "a@b", email_verified: true })))?.username, "a@b");
   for (const verified of [false, "true", 1, null]) {

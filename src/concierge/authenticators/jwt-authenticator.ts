@@ -1,9 +1,10 @@
 import type { Clock } from "../../clock.ts";
+import { claimOf, identityFromClaims, namedClaims } from "../../identity/claims-mapping.ts";
+import type { ClaimsMappingRules } from "../../identity/claims-mapping.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import type { Authenticator } from "./authenticator.ts";
 import { createDistributedClaims } from "./distributed-claims.ts";
 import type { JwksSource } from "./jwks-source.ts";
-import { claimOf, identityFromClaims } from "./jwt-claims.ts";
 import {
   checkAlgorithms,
   CONTRACT_ALGORITHMS,
@@ -16,10 +17,8 @@ import type { OutboundHttp } from "./outbound-http.ts";
 export interface JwtAuthenticatorOptions {
   readonly issuer: string;
   readonly audience: string;
-  /** Absent or empty: `username`. */
-  readonly usernameClaim?: string | undefined;
-  /** Absent or empty: `groups`. */
-  readonly groupsClaim?: string | undefined;
+  /** How claims become a user; default: the claims `username` and `groups`. */
+  readonly rules?: ClaimsMappingRules | undefined;
   /** Default RS256 and ES256 (contract 4.5); only asymmetric ones are accepted. */
   readonly algorithms?: readonly string[] | undefined;
   /** Started by the caller, closed with the authenticator. */
@@ -30,12 +29,6 @@ export interface JwtAuthenticatorOptions {
   readonly log: Logger;
 }
 
-/** An authenticator whose keys have an age. */
-export interface JwtAuthenticator extends Authenticator {
-  /** Seconds since the issuer's keys were last fetched; for a metric (S5). */
-  jwksAgeSeconds(): number | undefined;
-}
-
 /** The spelling of `iss` in old tokens of that issuer. */
 const issuerAliases: ReadonlyMap<string, string> = new Map([
   ["https://accounts.google.com", "accounts.google.com"],
@@ -43,12 +36,11 @@ const issuerAliases: ReadonlyMap<string, string> = new Map([
 
 /**
  * Tokens of one OIDC issuer (contract 4.5). Answers `undefined` for what is not a JWT of this issuer, throws `JwtRefusal` for
- * one of its tokens that does not verify.
+ * one of its tokens that does not verify, `ClaimsRefusal` for one whose claims make no user.
  */
-export function createJwtAuthenticator(options: JwtAuthenticatorOptions): JwtAuthenticator {
+export function createJwtAuthenticator(options: JwtAuthenticatorOptions): Authenticator {
   const { issuer, jwks, http } = options;
-  const usernameClaim = options.usernameClaim || "username";
-  const groupsClaim = options.groupsClaim || "groups";
+  const rules = options.rules ?? namedClaims("username", "groups");
   const algorithms = options.algorithms ?? CONTRACT_ALGORITHMS;
   checkAlgorithms(algorithms);
   const alias = issuerAliases.get(issuer);
@@ -66,13 +58,11 @@ export function createJwtAuthenticator(options: JwtAuthenticatorOptions): JwtAut
         return undefined;
       }
       const claims = await verifyJwt(token, jwks, verification, signal);
-      return identityFromClaims(
-        await distributed.resolve(claims, groupsClaim, signal),
-        usernameClaim,
-        groupsClaim,
-      );
+      // Expressions see the token's own claims; only a claim named for groups is looked for elsewhere (contract 4.5).
+      const resolved =
+        typeof rules.groups === "string" ? await distributed.resolve(claims, rules.groups, signal) : claims;
+      return identityFromClaims(resolved, rules);
     },
-    jwksAgeSeconds: () => jwks.ageSeconds(),
     close: () => {
       distributed.close();
       jwks.close();

@@ -21,6 +21,18 @@ export const CONTRACT_ALGORITHMS: readonly string[] = ["RS256", "ES256"];
 
 const asymmetricAlgorithm = /^(?:RS|PS|ES)(?:256|384|512)$|^EdDSA$|^Ed25519$/;
 
+/**
+ * The algorithms for the tokens of an issuer: those of the contract always, and the other asymmetric ones of RFC 7518 and 8037 that
+ * its discovery document announces (`id_token_signing_alg_values_supported`); never `none` or an HMAC.
+ */
+export function announcedAlgorithms(announced: unknown): readonly string[] {
+  const names: readonly unknown[] = Array.isArray(announced) ? announced : [];
+  const asymmetric = names.filter(
+    (name): name is string => typeof name === "string" && asymmetricAlgorithm.test(name),
+  );
+  return [...new Set([...CONTRACT_ALGORITHMS, ...asymmetric])];
+}
+
 /** No longer token is looked at (engineering.md L4, clarification 8). */
 export const MAXIMUM_TOKEN_BYTES = 64 * 1024;
 

@@ -1,5 +1,5 @@
 import { LanyardError } from "../../errors.ts";
-import { goQuote } from "./go-text.ts";
+import { goQuote } from "../../go-text.ts";
 import { parseGoUrl } from "./go-url.ts";
 import { WELL_KNOWN_PATH } from "./issuer-url.ts";
 import type { OutboundHttp } from "./outbound-http.ts";

@@ -6,7 +6,7 @@ import { goHttpErrorText } from "../../tls/go-errors.ts";
 import { clientTlsOptions, tlsProfiles } from "../../tls/profiles.ts";
 import type { TlsProfile } from "../../tls/profiles.ts";
 import type { GoUrl } from "./go-url.ts";
-import { fromByteString } from "./go-text.ts";
+import { fromByteString } from "../../go-text.ts";
 import type { ProxyForUrl } from "./outbound-proxy.ts";
 
 export interface OutboundHttpOptions {

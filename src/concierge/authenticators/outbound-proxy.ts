@@ -1,5 +1,5 @@
 import { BlockList, isIP } from "node:net";
-import { goQuote } from "./go-text.ts";
+import { goQuote } from "../../go-text.ts";
 import { hostnameOf, parseGoUrl, portOf } from "./go-url.ts";
 
 /** The proxy for a URL: `undefined` means a direct connection; `error` says why it could not be determined. */

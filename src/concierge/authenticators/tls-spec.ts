@@ -4,7 +4,7 @@ import type { ConfigMap, Secret } from "../../kube/objects.ts";
 import type { ResourceView } from "../../kube/resource-store.ts";
 import { decodePem, encodePem } from "../../pki/pem.ts";
 import type { CertificateAuthorityDataSourceSpec, TLSSpec } from "../../resources/tls-spec.ts";
-import { base64ErrorOffset, goQuote } from "./go-text.ts";
+import { base64ErrorOffset, goQuote } from "../../go-text.ts";
 
 /** Where certificate bundles of `certificateAuthorityDataSource` are found: the namespace of the Concierge. */
 export interface CertificateAuthoritySources {

@@ -1,28 +1,45 @@
 import type { Clock } from "../../clock.ts";
 import { LanyardError, messageOf } from "../../errors.ts";
-import { isNotFound } from "../../kube/api-error.ts";
-import { mergeConditions } from "../../kube/conditions.ts";
 import type { ConditionFinding } from "../../kube/conditions.ts";
 import type { Controller } from "../../kube/controller.ts";
 import { configMaps, secrets } from "../../kube/objects.ts";
 import type { KubernetesObject, ResourceType } from "../../kube/objects.ts";
 import type { ResourceStore, ResourceView } from "../../kube/resource-store.ts";
 import type { AuthenticatorStatus } from "../../resources/authenticator-status.ts";
+import type {
+  CredentialBounds,
+  IdentityTransformsSpec,
+  ReservedIdentityExceptions,
+} from "../../resources/identity-transforms.ts";
 import type { TLSSpec } from "../../resources/tls-spec.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import type { AuthenticatorCache } from "../authenticators/authenticator-cache.ts";
 import { AUTHENTICATION_GROUP } from "../authenticators/authenticator.ts";
-import type { Authenticator, AuthenticatorReference } from "../authenticators/authenticator.ts";
+import type {
+  Authenticator,
+  AuthenticatorReference,
+  AuthenticatorSettings,
+} from "../authenticators/authenticator.ts";
 import {
   CERTIFICATE_AUTHORITY_SECRET_TYPES,
   resolveTlsSpec,
   secretType,
 } from "../authenticators/tls-spec.ts";
 import type { TlsSpecResult } from "../authenticators/tls-spec.ts";
+import { createTransformingAuthenticator } from "../authenticators/transforming-authenticator.ts";
+import { createExpressionChecks } from "./authenticator-expressions.ts";
+import type { CheckedExpressions } from "./authenticator-expressions.ts";
+import { success, unableToValidate } from "./authenticator-findings.ts";
+import { writeAuthenticatorStatus } from "./authenticator-status-writer.ts";
 
 /** An authenticator object of either kind. */
 export interface AuthenticatorObject extends KubernetesObject {
-  readonly spec: { readonly tls?: TLSSpec };
+  readonly spec: {
+    readonly tls?: TLSSpec;
+    readonly transforms?: IdentityTransformsSpec;
+    readonly reservedIdentities?: ReservedIdentityExceptions;
+    readonly credential?: CredentialBounds;
+  };
   readonly status?: AuthenticatorStatus;
 }
 
@@ -45,8 +62,18 @@ export interface AuthenticatorKind<T extends AuthenticatorObject> {
   readonly networkConditions: (object: T) => readonly (readonly [type: string, trueMessage: string])[];
   /** Everything in the spec but `tls` that the authenticator is made from. */
   settings(object: T): unknown;
+  /** Of these, what decides which server and which keys judge a token. */
+  source(object: T): unknown;
+  /** Expressions that only this kind has. */
+  checkExpressions?(object: T): CheckedExpressions;
   /** Contacts the servers; only called when URL and TLS configuration are valid. */
-  checkNetwork(object: T, caPem: string | undefined, signal: AbortSignal): Promise<NetworkResult>;
+  checkNetwork(
+    object: T,
+    checked: { readonly caPem: string | undefined; readonly expressions: CheckedExpressions },
+    signal: AbortSignal,
+  ): Promise<NetworkResult>;
+  /** Told when an authenticator is no longer in force. */
+  dropped?(name: string): void;
 }
 
 export interface AuthenticatorControllerOptions {
@@ -61,7 +88,6 @@ export interface AuthenticatorControllerOptions {
 /** Objects that are checked at the same time; each may wait for its server up to the time limit. */
 const CONCURRENT_CHECKS = 8;
 const NOT_SYNCED_RETRY_MILLISECONDS = 200;
-const MAXIMUM_MESSAGE_LENGTH = 32_768;
 
 /** The reconcile loop that both kinds of authenticators share: conditions (contract 4.2) and cache rules (4.7). */
 export function createAuthenticatorController<T extends AuthenticatorObject>(
@@ -74,6 +100,7 @@ export function createAuthenticatorController<T extends AuthenticatorObject>(
   const configMapView = store.view(configMaps, { namespace });
   const sources = { namespace, secrets: secretView, configMaps: configMapView };
   const resolveTls = (object: T): TlsSpecResult => resolveTlsSpec(object.spec.tls, sources);
+  const expressions = createExpressionChecks(kind);
 
   return {
     name: kind.controllerName,
@@ -83,8 +110,14 @@ export function createAuthenticatorController<T extends AuthenticatorObject>(
         return { requeueAfterMilliseconds: NOT_SYNCED_RETRY_MILLISECONDS };
       }
       const sorted = objects.list().toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+      expressions.keepOnly(new Set(sorted.map((object) => object.metadata.name)));
       const failures = await eachWithLimit(sorted, CONCURRENT_CHECKS, (object) =>
-        reconcileObject(kind, object, { ...options, objects, resolveTls }, signal),
+        reconcileObject(
+          kind,
+          object,
+          { ...options, objects, resolveTls, checkExpressions: expressions.check },
+          signal,
+        ),
       );
       signal.throwIfAborted();
       if (failures.length > 0) {
@@ -153,6 +186,7 @@ function failureOf(kind: string, failures: readonly Failure[]): LanyardError {
 interface ReconcileObjectContext<T extends AuthenticatorObject> extends AuthenticatorControllerOptions {
   readonly objects: ResourceView<T>;
   readonly resolveTls: (object: T) => TlsSpecResult;
+  readonly checkExpressions: (object: T) => CheckedExpressions;
 }
 
 async function reconcileObject<T extends AuthenticatorObject>(
@@ -169,23 +203,30 @@ async function reconcileObject<T extends AuthenticatorObject>(
   };
   const tls = context.resolveTls(object);
   const url = kind.checkUrl(object);
+  const expressions = context.checkExpressions(object);
   const fingerprint = JSON.stringify([kind.settings(object), tls.caHash ?? null]);
+  const sourceFingerprint = JSON.stringify([object.metadata.uid, kind.source(object), tls.caHash ?? null]);
+  const cached = cache.entry(reference);
   const configured = tls.finding.status === "True" && url.status === "True";
-  const isCached = configured && cache.entry(reference)?.fingerprint === fingerprint;
+  const isCached = configured && cached?.fingerprint === fingerprint;
+  // A slip in an expression stops nobody: what was in force for the same issuer or webhook goes on, as a whole.
+  const keepsLast =
+    configured && !allTrue(expressions.findings) && cached?.sourceFingerprint === sourceFingerprint;
   const network = !configured
     ? { findings: kind.networkConditions(object).map(([type]) => unableToValidate(type)) }
-    : isCached
+    : isCached || keepsLast
       ? { findings: kind.networkConditions(object).map(([type, message]) => success(type, message)) }
-      : await kind.checkNetwork(object, tls.caPem, signal);
-  const findings = [tls.finding, url, ...network.findings];
-  const ready = findings.every((finding) => finding.status === "True");
+      : await kind.checkNetwork(object, { caPem: tls.caPem, expressions }, signal);
+  const findings = [tls.finding, url, ...expressions.findings, ...network.findings];
+  const ready = allTrue(findings);
   const made = "authenticator" in network ? network.authenticator : undefined;
   try {
     signal.throwIfAborted();
-    if (!ready) {
+    if (!ready && !keepsLast && cached !== undefined) {
       cache.delete(reference);
+      kind.dropped?.(reference.name);
     }
-    await writeStatus(kind, object, findings, ready, context);
+    await writeAuthenticatorStatus(kind, object, findings, ready, context);
   } catch (error) {
     made?.close();
     throw error;
@@ -198,7 +239,13 @@ async function reconcileObject<T extends AuthenticatorObject>(
       JSON.stringify([kind.settings(latest), context.resolveTls(latest).caHash ?? null]) === fingerprint;
     // What changed or went away meanwhile has a run of its own coming.
     if (ready && isCurrent) {
-      cache.set(reference, { authenticator: made, fingerprint });
+      const authenticator = createTransformingAuthenticator(made, {
+        transformation: expressions.transformation,
+        settings: settingsOf(object),
+        log: context.log,
+        name: reference.name,
+      });
+      cache.set(reference, { authenticator, fingerprint, sourceFingerprint });
       context.log.debug("authenticator is in force", { kind: kind.kind, name: reference.name });
     } else {
       made.close();
@@ -211,70 +258,14 @@ async function reconcileObject<T extends AuthenticatorObject>(
   }
 }
 
-async function writeStatus<T extends AuthenticatorObject>(
-  kind: AuthenticatorKind<T>,
-  object: T,
-  findings: readonly ConditionFinding[],
-  ready: boolean,
-  { store, clock }: AuthenticatorControllerOptions,
-): Promise<void> {
-  const readiness: ConditionFinding = ready
-    ? success("Ready", `the ${kind.kind} is ready`)
-    : {
-        type: "Ready",
-        status: "False",
-        reason: "NotReady",
-        message: `the ${kind.kind} is not ready: see other conditions for details`,
-      };
-  const merged = mergeConditions({
-    existing: object.status?.conditions,
-    findings: [...findings, readiness].map((finding) => ({ ...finding, message: bounded(finding.message) })),
-    observedGeneration: object.metadata.generation ?? 0,
-    now: clock.now(),
-  });
-  const phase = ready ? "Ready" : "Error";
-  if (!merged.changed && object.status?.phase === phase) {
-    return;
-  }
-  try {
-    await store.updateStatus(kind.resource, {
-      ...object,
-      status: { ...object.status, conditions: [...merged.conditions], phase },
-    });
-  } catch (error) {
-    // Deleted meanwhile: there is nothing left to report on.
-    if (!isNotFound(error)) {
-      throw error;
-    }
-  }
+function allTrue(findings: readonly ConditionFinding[]): boolean {
+  return findings.every((finding) => finding.status === "True");
 }
 
-/** A condition that holds. */
-export function success(type: string, message: string): ConditionFinding {
-  return { type, status: "True", reason: "Success", message };
-}
-
-/** A condition that an earlier failure keeps from being judged. */
-export function unableToValidate(type: string): ConditionFinding {
+function settingsOf({ spec }: AuthenticatorObject): AuthenticatorSettings {
   return {
-    type,
-    status: "Unknown",
-    reason: "UnableToValidate",
-    message: "unable to validate; see other conditions for details",
+    allowedUsernames: spec.reservedIdentities?.allowedUsernames,
+    allowedGroups: spec.reservedIdentities?.allowedGroups,
+    maximumLifetimeSeconds: spec.credential?.maximumLifetimeSeconds,
   };
-}
-
-/** A condition that does not hold. */
-export function failure(type: string, reason: string, message: string): ConditionFinding {
-  return { type, status: "False", reason, message };
-}
-
-/** The API server takes no longer messages. */
-function bounded(message: string): string {
-  const characters = Array.from(message);
-  if (characters.length <= MAXIMUM_MESSAGE_LENGTH) {
-    return message;
-  }
-  const kept = MAXIMUM_MESSAGE_LENGTH - 40;
-  return `${characters.slice(0, kept).join("")} [truncated ${characters.length - kept} chars]`;
 }

@@ -37,6 +37,11 @@ const object = (name: string, spec: Partial<JWTAuthenticatorSpec> = {}): JWTAuth
 function setUp() {
   const store = createMemoryStore();
   const cache = createAuthenticatorCache();
+  const fetched: string[] = [];
+  const metrics = {
+    jwksFetched: (name: string, succeeded: boolean) => fetched.push(`${name} ${succeeded}`),
+    jwksForgotten: (name: string) => fetched.push(`${name} forgotten`),
+  };
   const options = {
     store,
     cache,
@@ -44,6 +49,8 @@ function setUp() {
     clock,
     log: silentLogger,
     proxyForUrl: withoutProxy,
+    apiGroupSuffix: "pinniped.dev",
+    metrics,
   };
   const controller = createJwtAuthenticatorController(options);
   const cleaner = createAuthenticatorCacheCleaner(options);
@@ -57,6 +64,7 @@ function setUp() {
     store,
     cache,
     controller,
+    fetched,
     put: (value: JWTAuthenticator) => store.put(jwtAuthenticators, value),
     sync: () => controller.reconcile(signal),
     clean: () => cleaner.reconcile(signal),

@@ -1,30 +1,34 @@
 import type { Controller } from "../../kube/controller.ts";
 import { messageOf } from "../../errors.ts";
+import type { ClaimsMappingRules } from "../../identity/claims-mapping.ts";
 import { jwtAuthenticators } from "../../resources/jwt-authenticator.ts";
 import type { JWTAuthenticator } from "../../resources/jwt-authenticator.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
 import type { TlsProfile } from "../../tls/profiles.ts";
 import { parseGoUrl } from "../authenticators/go-url.ts";
 import { checkIssuerUrl } from "../authenticators/issuer-url.ts";
 import { createJwksSource } from "../authenticators/jwks-source.ts";
+import type { JwksSource } from "../authenticators/jwks-source.ts";
 import { createJwtAuthenticator } from "../authenticators/jwt-authenticator.ts";
+import type { JwtAuthenticatorOptions } from "../authenticators/jwt-authenticator.ts";
+import { announcedAlgorithms } from "../authenticators/jwt-verification.ts";
 import { discoverProvider, httpsUrl } from "../authenticators/oidc-discovery.ts";
 import { createOutboundHttp } from "../authenticators/outbound-http.ts";
 import type { OutboundHttp } from "../authenticators/outbound-http.ts";
 import type { ProxyForUrl } from "../authenticators/outbound-proxy.ts";
-import {
-  createAuthenticatorController,
-  failure,
-  success,
-  unableToValidate,
-} from "./authenticator-reconcile.ts";
+import { checkClaims } from "./authenticator-expressions.ts";
+import type { CheckedExpressions } from "./authenticator-expressions.ts";
+import { failure, success, unableToValidate } from "./authenticator-findings.ts";
+import { createAuthenticatorController } from "./authenticator-reconcile.ts";
 import type { AuthenticatorControllerOptions, NetworkResult } from "./authenticator-reconcile.ts";
 
 export interface JwtAuthenticatorControllerOptions extends AuthenticatorControllerOptions {
   readonly proxyForUrl: ProxyForUrl;
   /** Default: the Default profile of contract 8.1. */
   readonly tlsProfile?: TlsProfile | undefined;
-  /** Default RS256 and ES256 (contract 4.5). */
-  readonly algorithms?: readonly string[] | undefined;
+  /** The Concierge's API group suffix: a domain that extra keys cannot use (S3). */
+  readonly apiGroupSuffix: string;
+  readonly metrics: Pick<Metrics, "jwksFetched" | "jwksForgotten">;
 }
 
 const trueMessages = {
@@ -42,7 +46,7 @@ const networkConditions = Object.entries(trueMessages) as readonly [NetworkCondi
 export function createJwtAuthenticatorController(options: JwtAuthenticatorControllerOptions): Controller {
   const checkNetwork = async (
     object: JWTAuthenticator,
-    caPem: string | undefined,
+    { caPem, expressions }: { readonly caPem: string | undefined; readonly expressions: CheckedExpressions },
     signal: AbortSignal,
   ): Promise<NetworkResult> => {
     const http = createOutboundHttp({
@@ -52,7 +56,7 @@ export function createJwtAuthenticatorController(options: JwtAuthenticatorContro
       clock: options.clock,
     });
     try {
-      const result = await checkProvider(object, http, options, signal);
+      const result = await checkProvider(object, http, expressions.claims, options, signal);
       if (result.authenticator === undefined) {
         http.close();
       }
@@ -62,7 +66,8 @@ export function createJwtAuthenticatorController(options: JwtAuthenticatorContro
       throw error;
     }
   };
-  return createAuthenticatorController(
+  const objects = options.store.view(jwtAuthenticators);
+  const controller = createAuthenticatorController(
     {
       controllerName: "jwtcachefiller-controller",
       resource: jwtAuthenticators,
@@ -70,10 +75,31 @@ export function createJwtAuthenticatorController(options: JwtAuthenticatorContro
       checkUrl: (object) => checkIssuerUrl(object.spec.issuer),
       networkConditions: () => networkConditions,
       settings: ({ spec }) => ({ ...spec, tls: undefined }),
+      source: ({ spec }) => [spec.issuer, spec.audience, spec.jwks ?? null],
+      checkExpressions: ({ spec }) => checkClaims(spec, { reservedDomains: [options.apiGroupSuffix] }),
       checkNetwork,
+      dropped: (name) => options.metrics.jwksForgotten(name),
     },
     options,
   );
+  return {
+    ...controller,
+    watch: (enqueue) => {
+      const stops = [
+        controller.watch(enqueue),
+        objects.subscribe(({ name }) => {
+          if (objects.get({ name }) === undefined) {
+            options.metrics.jwksForgotten(name);
+          }
+        }),
+      ];
+      return () => {
+        for (const stop of stops) {
+          stop();
+        }
+      };
+    },
+  };
 }
 
 /** Findings up to and with the one that failed; those after it cannot be judged. */
@@ -91,8 +117,9 @@ function stoppedAt(type: NetworkCondition, reason: string, message: string): Net
 }
 
 async function checkProvider(
-  { spec }: JWTAuthenticator,
+  { metadata, spec }: JWTAuthenticator,
   http: OutboundHttp,
+  rules: ClaimsMappingRules | undefined,
   options: JwtAuthenticatorControllerOptions,
   signal: AbortSignal,
 ): Promise<NetworkResult> {
@@ -131,22 +158,33 @@ async function checkProvider(
       `jwks_uri ${jwksUri} has invalid scheme, require 'https'`,
     );
   }
-  return await fetchKeysAndBuild(spec, jwksUri, http, options, signal);
+  const keys = await fetchKeys(metadata.name, spec, jwksUri, { ...options, http }, signal);
+  if ("findings" in keys) {
+    return keys;
+  }
+  const algorithms = announcedAlgorithms(document["id_token_signing_alg_values_supported"]);
+  return build(spec, { ...options, http, algorithms, rules, jwks: keys });
 }
 
-async function fetchKeysAndBuild(
+async function fetchKeys(
+  name: string,
   spec: JWTAuthenticator["spec"],
   jwksUri: string,
-  http: OutboundHttp,
-  options: JwtAuthenticatorControllerOptions,
+  options: Pick<JwtAuthenticatorControllerOptions, "clock" | "log" | "metrics"> & {
+    readonly http: OutboundHttp;
+  },
   signal: AbortSignal,
-): Promise<NetworkResult> {
-  const { clock, log } = options;
+): Promise<JwksSource | NetworkResult> {
   let jwks;
   try {
-    const url = httpsUrl(jwksUri);
-    jwks = createJwksSource({ url, http, clock, log, maximumStaleSeconds: maximumStaleSeconds(spec) });
+    jwks = createJwksSource({
+      ...options,
+      url: httpsUrl(jwksUri),
+      maximumStaleSeconds: spec.jwks?.maximumStaleSeconds,
+      onFetched: (succeeded) => options.metrics.jwksFetched(name, succeeded),
+    });
     await jwks.start(signal);
+    return jwks;
   } catch (error) {
     jwks?.close();
     signal.throwIfAborted();
@@ -156,34 +194,23 @@ async function fetchKeysAndBuild(
       `could not fetch keys: fetching keys ${messageOf(error)}`,
     );
   }
+}
+
+function build(
+  { issuer, audience }: JWTAuthenticator["spec"],
+  parts: Omit<JwtAuthenticatorOptions, "issuer" | "audience">,
+): NetworkResult {
   try {
-    const authenticator = createJwtAuthenticator({
-      issuer: spec.issuer,
-      audience: spec.audience,
-      usernameClaim: spec.claims?.username,
-      groupsClaim: spec.claims?.groups,
-      algorithms: options.algorithms,
-      jwks,
-      http,
-      clock,
-      log,
-    });
+    const authenticator = createJwtAuthenticator({ ...parts, issuer, audience });
     return { findings: networkConditions.map(([type, message]) => success(type, message)), authenticator };
   } catch (error) {
-    jwks.close();
+    parts.jwks.close();
     return stoppedAt(
       "AuthenticatorValid",
       "InvalidAuthenticator",
       `could not initialize oidc authenticator: ${messageOf(error)}`,
     );
   }
-}
-
-/** `spec.jwks.maximumStaleSeconds` (S5), an additive field; whatever is not a whole number of seconds counts as absent. */
-function maximumStaleSeconds(spec: JWTAuthenticator["spec"]): number | undefined {
-  const { jwks } = spec as { readonly jwks?: { readonly maximumStaleSeconds?: unknown } };
-  const seconds = jwks?.maximumStaleSeconds;
-  return typeof seconds === "number" && Number.isSafeInteger(seconds) && seconds >= 0 ? seconds : undefined;
 }
 
 /** Long texts are cut unless they say what is wrong with the provider or its certificate (contract 4.4). */

@@ -7,12 +7,8 @@ import { createOutboundHttp } from "../authenticators/outbound-http.ts";
 import type { ProxyForUrl } from "../authenticators/outbound-proxy.ts";
 import { createWebhookAuthenticator } from "../authenticators/webhook-authenticator.ts";
 import { checkEndpointUrl, probeTlsServer } from "../authenticators/webhook-endpoint.ts";
-import {
-  createAuthenticatorController,
-  failure,
-  success,
-  unableToValidate,
-} from "./authenticator-reconcile.ts";
+import { failure, success, unableToValidate } from "./authenticator-findings.ts";
+import { createAuthenticatorController } from "./authenticator-reconcile.ts";
 import type { AuthenticatorControllerOptions, NetworkResult } from "./authenticator-reconcile.ts";
 
 export interface WebhookAuthenticatorControllerOptions extends AuthenticatorControllerOptions {
@@ -33,7 +29,7 @@ export function createWebhookAuthenticatorController(
 
   const checkNetwork = async (
     object: WebhookAuthenticator,
-    caPem: string | undefined,
+    { caPem }: { readonly caPem: string | undefined },
     signal: AbortSignal,
   ): Promise<NetworkResult> => {
     const { endpoint } = checkEndpointUrl(object.spec.endpoint, proxyForUrl);
@@ -86,6 +82,7 @@ export function createWebhookAuthenticatorController(
         [AUTHENTICATOR, initialized.message],
       ],
       settings: ({ spec }) => ({ ...spec, tls: undefined }),
+      source: ({ spec }) => spec.endpoint,
       checkNetwork,
     },
     options,

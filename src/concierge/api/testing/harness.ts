@@ -238,6 +238,7 @@ export async function startHarness(overrides: HarnessOverrides = {}): Promise<Ha
     limits: testLimits,
     metrics: {
       exchangeFinished: () => {},
+      authenticatorCalled: () => {},
       rateLimited: () => {},
       render: async () => ({ contentType: "text/plain; version=0.0.4", body: "up 1\n" }),
     },

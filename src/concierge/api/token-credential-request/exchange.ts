@@ -6,8 +6,13 @@ import { reservedIdentityRule } from "../../../identity/reserved-identities.ts";
 import type { ReservedIdentityOptions } from "../../../identity/reserved-identities.ts";
 import { unsupportedUserInfo } from "../../../identity/unsupported-user-info.ts";
 import type { AuditLog, PersonalInfo } from "../../../telemetry/audit.ts";
-import type { ExchangeResult, Metrics } from "../../../telemetry/metrics.ts";
-import type { AuthenticatorSet } from "../../authenticators/authenticator.ts";
+import type {
+  AuthenticatorKind,
+  AuthenticatorOutcome,
+  ExchangeResult,
+  Metrics,
+} from "../../../telemetry/metrics.ts";
+import type { AuthenticatorSet, AuthenticatorSettings } from "../../authenticators/authenticator.ts";
 import type { ClientCertificateCredential } from "../../credentials/signer.ts";
 import { MAXIMUM_TOKEN_BYTES } from "../../request/limits.ts";
 import type { ConcurrencyLimit, FailureLimiter } from "../../request/limits.ts";
@@ -16,15 +21,24 @@ import type { RequestedAuthenticator } from "./authenticator-reference.ts";
 
 export interface ExchangeOptions {
   readonly authenticators: AuthenticatorSet;
-  readonly issueCredential: (identity: Identity) => Promise<ClientCertificateCredential>;
+  readonly issueCredential: (
+    identity: Identity,
+    bounds: CredentialBounds,
+  ) => Promise<ClientCertificateCredential>;
   /** S1 as in force now. */
-  readonly reservedIdentities: () => ReservedIdentityOptions;
+  readonly reservedIdentities: () => Omit<ReservedIdentityOptions, "allowedUsernames" | "allowedGroups">;
   readonly failures: FailureLimiter;
   /** Per authenticator. */
   readonly concurrency: ConcurrencyLimit;
   readonly audit: AuditLog;
   readonly clock: Clock;
-  readonly metrics: Pick<Metrics, "exchangeFinished">;
+  readonly metrics: Pick<Metrics, "exchangeFinished" | "authenticatorCalled">;
+}
+
+/** What narrows a credential besides the cluster's own policy. */
+export interface CredentialBounds {
+  /** Of the authenticator (`spec.credential`). */
+  readonly maximumLifetimeSeconds?: number | undefined;
 }
 
 export interface ExchangeRequest {
@@ -74,10 +88,10 @@ export function createExchange(options: ExchangeOptions): Exchange {
       metrics.exchangeFinished(result, (clock.now() - startedAt) / 1000);
     auditReceived(options, request);
     try {
-      const identity = await authenticate(options, request);
+      const { identity, settings } = await authenticate(options, request);
       refuseUnsupportedUserInfo(identity);
-      const allowed = refuseReservedIdentity(options, identity);
-      const credential = await sign(options, allowed);
+      const allowed = refuseReservedIdentity(options, identity, settings);
+      const credential = await sign(options, allowed, settings);
       auditIssued(options, request, allowed, credential);
       finished("issued");
       return credential;
@@ -101,7 +115,10 @@ function auditReceived({ audit }: ExchangeOptions, { token, auditID }: ExchangeR
   audit.record({ message: "TokenCredentialRequest Token Received", auditID, fields: { tokenID } });
 }
 
-async function authenticate(options: ExchangeOptions, request: ExchangeRequest): Promise<Identity> {
+async function authenticate(
+  options: ExchangeOptions,
+  request: ExchangeRequest,
+): Promise<{ readonly identity: Identity; readonly settings: AuthenticatorSettings }> {
   const { authenticators, failures, concurrency } = options;
   const { token, authenticator: reference, source, signal } = request;
   if (Buffer.byteLength(token) > MAXIMUM_TOKEN_BYTES) {
@@ -116,7 +133,9 @@ async function authenticate(options: ExchangeOptions, request: ExchangeRequest):
   }
   let identity: Identity | undefined;
   try {
-    identity = await concurrency.run(limiterKey(reference), () => authenticator.authenticate(token, signal));
+    identity = await concurrency.run(limiterKey(reference), () =>
+      measured(options, reference, () => authenticator.authenticate(token, signal)),
+    );
   } catch (error) {
     if (error instanceof StatusError) {
       throw error;
@@ -131,7 +150,32 @@ async function authenticate(options: ExchangeOptions, request: ExchangeRequest):
     failures.recordFailure(source, limiterKey(reference));
     throw rejected();
   }
-  return identity;
+  if (authenticators.get(reference) !== authenticator) {
+    // What was deleted or edited meanwhile decides nothing any more (S4).
+    throw unexpected(
+      "authenticator_error",
+      "authenticator returned an error",
+      "the authenticator changed while it judged the token",
+    );
+  }
+  return { identity, settings: authenticator.settings ?? {} };
+}
+
+async function measured(
+  { clock, metrics }: ExchangeOptions,
+  { kind }: RequestedAuthenticator,
+  call: () => Promise<Identity | undefined>,
+): Promise<Identity | undefined> {
+  const startedAt = clock.now();
+  let outcome: AuthenticatorOutcome = "error";
+  try {
+    const identity = await call();
+    outcome = identity === undefined ? "rejected" : "authenticated";
+    return identity;
+  } finally {
+    // Only these two kinds are ever filed.
+    metrics.authenticatorCalled(kind as AuthenticatorKind, outcome, (clock.now() - startedAt) / 1000);
+  }
 }
 
 function refuseUnsupportedUserInfo(identity: Identity): void {
@@ -142,8 +186,16 @@ function refuseUnsupportedUserInfo(identity: Identity): void {
 }
 
 /** S1, the last step before signing; answers the identity to sign. */
-function refuseReservedIdentity({ reservedIdentities }: ExchangeOptions, identity: Identity): Identity {
-  const { rule, identity: allowed } = reservedIdentityRule(identity, reservedIdentities());
+function refuseReservedIdentity(
+  { reservedIdentities }: ExchangeOptions,
+  identity: Identity,
+  { allowedUsernames, allowedGroups }: AuthenticatorSettings,
+): Identity {
+  const { rule, identity: allowed } = reservedIdentityRule(identity, {
+    ...reservedIdentities(),
+    allowedUsernames,
+    allowedGroups,
+  });
   if (allowed === undefined) {
     throw unsupported(identity, `reserved identity: ${rule}`);
   }
@@ -153,9 +205,10 @@ function refuseReservedIdentity({ reservedIdentities }: ExchangeOptions, identit
 async function sign(
   { issueCredential }: ExchangeOptions,
   identity: Identity,
+  { maximumLifetimeSeconds }: AuthenticatorSettings,
 ): Promise<ClientCertificateCredential> {
   try {
-    return await issueCredential(identity);
+    return await issueCredential(identity, { maximumLifetimeSeconds });
   } catch (error) {
     throw unexpected("signer_error", "cert issuer returned an error", messageOf(error));
   }
