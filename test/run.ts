@@ -23,7 +23,12 @@ const tiers: readonly TierRun[] = [
     timeoutSeconds: 120,
   },
   { tier: "security", patterns: ["test/security/**/*.test.ts"], concurrency: 2, timeoutSeconds: 120 },
-  { tier: "integration", patterns: ["test/integration/**/*.test.ts"], concurrency: 1, timeoutSeconds: 300 },
+  {
+    tier: "integration",
+    patterns: ["test/cel/**/*.test.ts", "test/integration/**/*.test.ts"],
+    concurrency: 1,
+    timeoutSeconds: 300,
+  },
   { tier: "cluster", patterns: ["test/cluster/**/*.test.ts"], concurrency: 1, timeoutSeconds: 600 },
   { tier: "long", patterns: ["test/long/**/*.test.ts"], concurrency: 1, timeoutSeconds: 3600 },
 ];
@@ -45,7 +50,7 @@ const wanted = tiers.filter(({ tier }) => (asked.length === 0 ? byDefault.has(ti
 // Kubernetes takes minutes to build on a fresh machine: it is built while the first tiers run.
 const needsKubernetes = wanted.some(({ tier }) => tier !== "unit" && missingForTier(tier) === undefined);
 const kubernetes = needsKubernetes
-  ? spawn(process.execPath, ["hack/cluster/main.ts", "build"], { cwd: root, stdio: "inherit" })
+  ? spawn(process.execPath, ["test/prebuild.ts"], { cwd: root, stdio: "inherit" })
   : undefined;
 const kubernetesBuilt = new Promise<boolean>((resolve) => {
   if (kubernetes === undefined) {
