@@ -271,6 +271,45 @@ test("every fault of a provider has its reason and message, and is tried again (
   }
 });
 
+test("a slow server and an oversized key set are in the status", async () => {
+  const arrived = Promise.withResolvers<void>();
+  await withProvider(
+    () => ({ [DISCOVERY]: () => arrived.resolve() }),
+    async (origin) => {
+      const { put, sync, conditions } = setUp();
+      put(object("slow", { issuer: origin }));
+      const failed = assert.rejects(async () => sync());
+      await arrived.promise;
+      await clock.advance(30_000);
+      await failed;
+      const late = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+      assert.deepEqual(
+        short(conditions("slow")),
+        failedFrom("discovery", `${PROBE}Get "${origin}${DISCOVERY}": ${late}`),
+      );
+    },
+  );
+  await withProvider(
+    (origin) => ({
+      [DISCOVERY]: json({ issuer: origin, jwks_uri: `${origin}/keys` }),
+      "/keys": text(200, " ".repeat(2_000_000)),
+    }),
+    async (origin) => {
+      const { put, sync, phase, conditions } = setUp();
+      put(object("huge", { issuer: origin }));
+      await assert.rejects(async () => sync());
+      assert.equal(phase("huge"), "Error");
+      assert.deepEqual(
+        short(conditions("huge")),
+        failedFrom(
+          "jwks",
+          `InvalidCouldNotFetchJWKS could not fetch keys: fetching keys oidc: get keys failed Get "${origin}/keys": the answer is longer than 1048576 bytes`,
+        ),
+      );
+    },
+  );
+});
+
 test("another CA and a server that is gone have Go's texts", async () => {
   const { put, sync, conditions } = setUp();
   const other = await createLoopbackCertificate();
