@@ -123,10 +123,12 @@ describe("a cluster with a real node from up to down", () => {
       const up = spawn(process.execPath, [program, "up", "--tier=node", "--name=cut", `--folder=${folder}`], {
         stdio: "ignore",
       });
+      // Listened for at once: on a fast machine `up` is done before the last of these moments.
+      const closed = once(up, "close");
       await delay(milliseconds);
       const network = networkNamespaceOf(recordedProcess(join(folder, "cut"), "namespaces")?.pid ?? 0);
       up.kill("SIGKILL");
-      await once(up, "close");
+      await closed;
       await stopCluster("cut", { folder });
       assert.deepEqual(leftovers(join(folder, "cut"), network), [], `after ${milliseconds} ms`);
     }

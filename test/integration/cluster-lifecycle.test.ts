@@ -140,9 +140,11 @@ describe("a control-plane cluster from up to down", () => {
       const up = spawn(process.execPath, [program, "up", "--name=cut", `--folder=${folder}`], {
         stdio: "ignore",
       });
+      // Listened for at once: on a fast machine `up` is done before the last of these moments.
+      const closed = once(up, "close");
       await delay(milliseconds);
       up.kill("SIGKILL");
-      await once(up, "close");
+      await closed;
       const existed = await stopCluster("cut", { folder });
       assert.deepEqual(leftovers(join(folder, "cut")), [], `after ${milliseconds} ms (existed: ${existed})`);
     }
