@@ -3,7 +3,12 @@ import { createAggregatedApi } from "./api/aggregated-api.ts";
 import type { AggregatedApi, AggregatedApiOptions } from "./api/aggregated-api.ts";
 import { createCertificateSigner } from "./credentials/certificate-signer.ts";
 import { issueCredential } from "./credentials/issue-credential.ts";
-import { decideLifetime, MINIMUM_LIFETIME_SECONDS } from "./credentials/lifetime.ts";
+import {
+  decideLifetime,
+  MAXIMUM_CLUSTER_LIFETIME_SECONDS,
+  MAXIMUM_LIFETIME_SECONDS,
+  MINIMUM_LIFETIME_SECONDS,
+} from "./credentials/lifetime.ts";
 import type { ServerContext } from "./server-context.ts";
 import type { ConciergeState } from "./state/concierge-state.ts";
 import { CLUSTER_SIGNER_NAME, PROXY_SIGNER_NAME } from "./state/state.ts";
@@ -22,8 +27,16 @@ export function buildAggregatedApi(
   const { config, clock, log, audit, metrics, version } = context;
   const { state } = parts;
   const signers = [
-    createCertificateSigner({ name: CLUSTER_SIGNER_NAME, keyPair: state.clusterSigningKey }),
-    createCertificateSigner({ name: PROXY_SIGNER_NAME, keyPair: state.proxySigningKey }),
+    createCertificateSigner({
+      name: CLUSTER_SIGNER_NAME,
+      keyPair: state.clusterSigningKey,
+      maximumLifetimeSeconds: MAXIMUM_CLUSTER_LIFETIME_SECONDS,
+    }),
+    createCertificateSigner({
+      name: PROXY_SIGNER_NAME,
+      keyPair: state.proxySigningKey,
+      maximumLifetimeSeconds: MAXIMUM_LIFETIME_SECONDS,
+    }),
   ];
   const [major = "0", minor = "0"] = version.version.split(".");
   return createAggregatedApi({

@@ -1,5 +1,5 @@
 import { Type } from "./type.ts";
-import { stringEnum, stringMap } from "./schema.ts";
+import { extension, stringEnum, stringMap } from "./schema.ts";
 import type { TypeOf } from "./schema.ts";
 
 const service = Type.Object(
@@ -21,6 +21,23 @@ const service = Type.Object(
     ),
     annotations: Type.Optional(
       stringMap({ description: "Annotations for the Service, mostly for the cluster's load balancer." }),
+    ),
+    loadBalancerSourceRanges: Type.Optional(
+      extension(
+        Type.Array(Type.String({ description: "An address range in CIDR notation.", minLength: 1 }), {
+          description: "From which addresses clients may come, where the cluster's load balancer honours it.",
+          maxItems: 256,
+        }),
+      ),
+    ),
+    loadBalancerClass: Type.Optional(
+      extension(
+        Type.String({
+          description: "The class of load balancer that is to serve the Service. It cannot be changed later.",
+          minLength: 1,
+          maxLength: 316,
+        }),
+      ),
     ),
   },
   {
@@ -65,15 +82,94 @@ const impersonationProxy = Type.Object(
       }),
     ),
     tls: Type.Optional(tls),
+    credential: Type.Optional(
+      extension(
+        stringEnum(["ClientCertificate", "BearerToken"], {
+          description:
+            "What is handed out to those who come through the proxy. A BearerToken can be renewed without closing connections. Absent: ClientCertificate.",
+        }),
+      ),
+    ),
+    maximumStreamSeconds: Type.Optional(
+      extension(
+        Type.Integer({
+          description:
+            "How long a watch, a log or a session may stay open at most. Absent or 0: without limit.",
+          format: "int32",
+          minimum: 0,
+        }),
+      ),
+    ),
   },
   {
     description: "How the impersonation proxy runs and is reached.",
   },
 );
 
+const clientCertificate = Type.Object(
+  {
+    lifetimeSeconds: Type.Optional(
+      Type.Integer({
+        description: "How long a credential lives when its caller asks for nothing. Absent: 300.",
+        format: "int32",
+        minimum: 60,
+        maximum: 86400,
+      }),
+    ),
+    maximumLifetimeSeconds: Type.Optional(
+      Type.Integer({
+        description:
+          "How long a credential lives at most. Absent: the greater of 300 and lifetimeSeconds. Certificates that the Kubernetes API server itself accepts live an hour at most.",
+        format: "int32",
+        minimum: 60,
+        maximum: 86400,
+      }),
+    ),
+    backdateSeconds: Type.Optional(
+      Type.Integer({
+        description:
+          "How far before now a credential's validity begins, for clocks that are behind. Absent: 300.",
+        format: "int32",
+        minimum: 0,
+        maximum: 3600,
+      }),
+    ),
+    refreshLeadSeconds: Type.Optional(
+      Type.Integer({
+        description:
+          "How much earlier than its end a credential is reported to expire, so that clients renew with an overlap. Absent: 45. Never more than 15 percent of the lifetime.",
+        format: "int32",
+        minimum: 0,
+        maximum: 3600,
+      }),
+    ),
+    boundToToken: Type.Optional(
+      Type.Boolean({
+        description:
+          "Whether a credential ends with the token it was bought with, if that is later than 300 seconds from now. Absent: true when it would live longer than 300 seconds.",
+      }),
+    ),
+  },
+  { description: "How long the credentials live that this cluster hands out, of every kind." },
+);
+
+const certificateSigningRequestAPI = Type.Object(
+  {
+    mode: stringEnum(["Enabled", "Disabled"], {
+      description:
+        "Whether certificates are signed through the cluster's certificates.k8s.io API. Certificates made that way live 600 seconds at least.",
+    }),
+  },
+  { description: "Signing through the CertificateSigningRequest API. Absent: Disabled." },
+);
+
 /** `spec` of a CredentialIssuer (contract 5.1). */
 export const credentialIssuerSpec = Type.Object(
-  { impersonationProxy },
+  {
+    impersonationProxy,
+    clientCertificate: Type.Optional(extension(clientCertificate)),
+    certificateSigningRequestAPI: Type.Optional(extension(certificateSigningRequestAPI)),
+  },
   { description: "How the cluster hands out credentials." },
 );
 
@@ -88,3 +184,6 @@ export type ImpersonationProxyServiceSpec = TypeOf<typeof service>;
 
 /** `spec.impersonationProxy.tls` of a CredentialIssuer. */
 export type ImpersonationProxyTLSSpec = TypeOf<typeof tls>;
+
+/** `spec.clientCertificate` of a CredentialIssuer (design.md section 5, S7). */
+export type ClientCertificateSpec = TypeOf<typeof clientCertificate>;

@@ -53,9 +53,13 @@ const frontend = Type.Object(
 
 const strategy = Type.Object(
   {
-    type: stringEnum(["KubeClusterSigningCertificate", "ImpersonationProxy"], {
-      description: "The way in which credentials are made to work.",
-    }),
+    type: stringEnum(
+      ["KubeClusterSigningCertificate", "CertificateSigningRequestAPI", "ImpersonationProxy"],
+      {
+        description: "The way in which credentials are made to work.",
+        extensionValues: ["CertificateSigningRequestAPI"],
+      },
+    ),
     status: stringEnum(["Success", "Error"], { description: "Whether the strategy works." }),
     reason: stringEnum(
       [

@@ -2,6 +2,7 @@ import { Type } from "./type.ts";
 import type { KubernetesObject, ResourceType } from "../kube/objects.ts";
 import { API_VERSION, objectSchema } from "./kind.ts";
 import type { AggregatedKind } from "./kind.ts";
+import { extension } from "./schema.ts";
 import type { TypeOf } from "./schema.ts";
 
 const authenticator = Type.Object(
@@ -25,6 +26,23 @@ const spec = Type.Object(
   {
     token: Type.Optional(Type.String({ description: "The token to exchange." })),
     authenticator,
+    expirationSeconds: Type.Optional(
+      extension(
+        Type.Integer({
+          description:
+            "How long the credential should live; 60 at least. It is brought within the cluster's bounds, and the answer says what was granted.",
+          format: "int32",
+        }),
+      ),
+    ),
+    certificateSigningRequest: Type.Optional(
+      extension(
+        Type.String({
+          description:
+            "A PKCS#10 certificate signing request in PEM form. Its public key is certified, so that the private key stays with the caller; nothing else of it is used.",
+        }),
+      ),
+    ),
   },
   {
     description: "The token, and the authenticator that is to judge it.",

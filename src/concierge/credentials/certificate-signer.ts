@@ -3,6 +3,7 @@ import { createClientCertificateIssuer } from "../../pki/client-certificate.ts";
 import type { ClientCertificateIssuer } from "../../pki/client-certificate.ts";
 import type { KeyPair } from "../state/concierge-state.ts";
 import type { ReadonlyHolder } from "../state/holder.ts";
+import { MINIMUM_LIFETIME_SECONDS } from "./lifetime.ts";
 import type { Signer } from "./signer.ts";
 
 /** Loading nothing fails with the very text that Go's `tls.X509KeyPair` has for it (contract 2.4). */
@@ -17,8 +18,10 @@ export function createCertificateSigner(options: {
   /** `CLUSTER_SIGNER_NAME` or `PROXY_SIGNER_NAME`. */
   readonly name: string;
   readonly keyPair: ReadonlyHolder<KeyPair | undefined>;
+  /** S7: an hour for what the kube-apiserver itself accepts, a day otherwise. */
+  readonly maximumLifetimeSeconds: number;
 }): Signer {
-  const { name, keyPair } = options;
+  const { name, keyPair, maximumLifetimeSeconds } = options;
   let prepared: ClientCertificateIssuer | undefined;
   let refusal: unknown;
   const prepare = (pair: KeyPair | undefined): void => {
@@ -33,7 +36,10 @@ export function createCertificateSigner(options: {
   keyPair.subscribe(prepare);
   return {
     name,
-    issue: async (identity, lifetime) => {
+    minimumLifetimeSeconds: MINIMUM_LIFETIME_SECONDS,
+    maximumLifetimeSeconds,
+    acceptsPublicKeys: true,
+    issue: async ({ identity, lifetime }) => {
       if (prepared === undefined) {
         throw refusal ?? whyNothingIsLoaded();
       }

@@ -21,7 +21,10 @@ export async function issueCredential(
   const messages: string[] = [];
   for (const signer of signers) {
     try {
-      return { credential: await signer.issue(identity, lifetime), signer: signer.name };
+      return {
+        credential: await signer.issue({ identity, lifetime, signal: new AbortController().signal }),
+        signer: signer.name,
+      };
     } catch (error) {
       errors.push(error);
       messages.push(`${signer.name} failed to issue client cert: ${messageOf(error)}`);

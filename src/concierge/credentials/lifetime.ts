@@ -1,21 +1,12 @@
+import { defaultLifetimePolicy } from "../state/credential-settings.ts";
+import type { LifetimePolicy } from "../state/credential-settings.ts";
 import type { Lifetime } from "./signer.ts";
 
-/** How long credentials live, in seconds; S7 says within which bounds. */
-export interface LifetimePolicy {
-  /** What is given to those who ask for nothing. */
-  readonly lifetimeSeconds: number;
-  /** What is given at most. */
-  readonly maximumLifetimeSeconds: number;
-  /** How long before now validity begins, for clocks that are behind. */
-  readonly backdateSeconds: number;
-}
+/** Certificates that the kube-apiserver itself accepts live no longer (S7). */
+export const MAXIMUM_CLUSTER_LIFETIME_SECONDS = 3600;
 
-/** Five minutes back and forth (contract 2.4). */
-export const defaultLifetimePolicy: LifetimePolicy = {
-  lifetimeSeconds: 300,
-  maximumLifetimeSeconds: 300,
-  backdateSeconds: 300,
-};
+/** No credential lives longer (S7). */
+export const MAXIMUM_LIFETIME_SECONDS = 86_400;
 
 /** No credential is issued for less (S7). */
 export const MINIMUM_LIFETIME_SECONDS = 60;

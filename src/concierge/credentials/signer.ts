@@ -1,20 +1,35 @@
 import type { Identity } from "../../identity/identity.ts";
 
-/** A client certificate with its key, as it goes into `status.credential` (contract 2.1). */
+/** A client certificate as it goes into `status.credential` (contract 2.1). */
 export interface ClientCertificateCredential {
   readonly clientCertificateData: string;
-  readonly clientKeyData: string;
+  /** Absent when the caller has the key (`certificateSigningRequest`). */
+  readonly clientKeyData?: string | undefined;
   readonly notBefore: Date;
   readonly notAfter: Date;
 }
 
-/**
- * Identity in, credential out. `name` is the one of contract 2.4 (`concierge-kube-signing-cert`, ...).
- * `issue` throws when the signer has no key loaded; the next signer is asked then.
- */
+/** What is asked of a signer. */
+export interface SigningRequest {
+  readonly identity: Identity;
+  readonly lifetime: Lifetime;
+  /** The caller's key as SubjectPublicKeyInfo DER, possession proven; absent: the signer makes a key pair. */
+  readonly publicKeyInfo?: Uint8Array | undefined;
+  /** Ends when the caller leaves or time is up. */
+  readonly signal: AbortSignal;
+}
+
+/** Identity in, certificate out. `name` is the one of contract 2.4 (`concierge-kube-signing-cert`, ...). */
 export interface Signer {
   readonly name: string;
-  issue(identity: Identity, lifetime: Lifetime): Promise<ClientCertificateCredential>;
+  /** Shorter is impossible: it is skipped where the bounds demand it (S7). Whole seconds. */
+  readonly minimumLifetimeSeconds: number;
+  /** Longer is never given (S7). Whole seconds. */
+  readonly maximumLifetimeSeconds: number;
+  /** Whether it certifies a caller's own key (S6: the CSR API never does). */
+  readonly acceptsPublicKeys: boolean;
+  /** Throws when it has no key loaded or cannot issue; the next signer is asked then. */
+  issue(request: SigningRequest): Promise<ClientCertificateCredential>;
 }
 
 /** The validity asked of a signer, whole seconds. */

@@ -1,5 +1,7 @@
 import type { AuthenticatorSet } from "../authenticators/authenticator.ts";
-import type { ReadonlyHolder } from "./holder.ts";
+import type { CredentialSettings } from "./credential-settings.ts";
+import type { Holder, ReadonlyHolder } from "./holder.ts";
+import type { BearerKeys, DenyList, ProxySettings, ProxyState } from "./proxy.ts";
 
 /** A certificate (chain) with its key, PEM. */
 export interface KeyPair {
@@ -33,8 +35,26 @@ export interface ConciergeState {
   readonly servingCertificate: ReadonlyHolder<KeyPair | undefined>;
   /** Cluster signing key, read by the kube-cert-agent controller. */
   readonly clusterSigningKey: ReadonlyHolder<KeyPair | undefined>;
-  /** The impersonation proxy's signing CA. */
+  /** The CA that signs for the impersonation proxy now; after a rotation it is the old one for 60 s (S10). */
   readonly proxySigningKey: ReadonlyHolder<KeyPair | undefined>;
+  /** PEM of all CAs whose certificates the impersonation proxy believes now, as far as they are its own (S10). */
+  readonly proxySignerTrust: ReadonlyHolder<string | undefined>;
+  /** Keys of bearer credentials (S9). */
+  readonly bearerKeys: ReadonlyHolder<BearerKeys | undefined>;
+  /** `iss` and `aud` of our own bearer credentials (S9); known once the cluster's UIDs are. */
+  readonly bearerAudience: ReadonlyHolder<string | undefined>;
+  /** What the CredentialIssuer says about credentials. */
+  readonly credentialSettings: ReadonlyHolder<CredentialSettings>;
+  /** Why the cluster's CAs must not be mixed up here (S11); undefined: they need not. */
+  readonly sharedAuthorityFault: ReadonlyHolder<string | undefined>;
+  /** Absent: the impersonation proxy is not supposed to run. */
+  readonly proxySettings: ReadonlyHolder<ProxySettings | undefined>;
+  /** What became of it; the server writes this one. */
+  readonly proxyState: Holder<ProxyState>;
+  /** The impersonation proxy's serving certificate; without it every handshake fails (contract 6.6). */
+  readonly proxyServingCertificate: ReadonlyHolder<KeyPair | undefined>;
+  /** Absent: it has not been read yet, and nobody is let in (S15). */
+  readonly denyList: ReadonlyHolder<DenyList | undefined>;
   /** Absent: no front proxy is trusted. */
   readonly requestHeader: ReadonlyHolder<RequestHeaderConfiguration | undefined>;
   /** PEM of `client-ca-file`; absent: no client certificate is trusted. */
