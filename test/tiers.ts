@@ -19,12 +19,14 @@ const node: readonly Need[] = [
   { program: "conntrack", package: "conntrack" },
   { program: "ip", package: "iproute2" },
   { program: "nsenter", package: "util-linux" },
+  { program: "busybox", package: "busybox-static" },
 ];
+const nmap: Need = { program: "nmap", package: "nmap" };
 
 const needs: Readonly<Record<Tier, readonly Need[]>> = {
   unit: [openssl, go],
-  security: [openssl],
-  integration: [openssl, go],
+  security: [openssl, go, nmap],
+  integration: [openssl, go, nmap],
   cluster: [openssl, go, ...node],
   long: [openssl, go],
 };

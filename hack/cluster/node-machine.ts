@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-import { findProgram } from "./binaries.ts";
+import { findProgram } from "./go-program.ts";
 import { clusterError } from "./errors.ts";
 
 /** Programs of the node tier and the Debian packages that bring them. */

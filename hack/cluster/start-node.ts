@@ -1,7 +1,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-import { ensureKubernetes, ensurePause, findProgram } from "./binaries.ts";
+import { ensureKubernetes, ensurePause } from "./binaries.ts";
+import { findProgram } from "./go-program.ts";
 import { bootstrapObjects } from "./bootstrap.ts";
 import { createPodCgroup } from "./cgroups.ts";
 import {

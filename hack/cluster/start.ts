@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 
 import { controlPlaneProgram } from "./binaries.ts";
-import type { Progress } from "./binaries.ts";
+import type { Progress } from "./go-program.ts";
 import type { ClusterPki } from "./control-plane.ts";
 import { clusterError } from "./errors.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { findProgram } from "../cluster/binaries.ts";
+import { findProgram } from "../cluster/go-program.ts";
 import { call } from "../../test/integration/harness/http.ts";
 import { DemoFailure } from "./failure.ts";
 

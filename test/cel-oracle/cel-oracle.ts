@@ -1,14 +1,17 @@
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { mkdir, readFile, readdir, rename } from "node:fs/promises";
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { ensureGoProgram } from "../../hack/cluster/go-program.ts";
+import type { GoProgram } from "../../hack/cluster/go-program.ts";
 import type { CelInput, CelType } from "../../src/identity/cel/cel.ts";
 
-const SOURCE = import.meta.dirname;
+const program: GoProgram = {
+  name: "cel-oracle",
+  title: "the CEL oracle",
+  folder: import.meta.dirname,
+  package: ".",
+  ldflags: "-s -w",
+};
 
 /** What cel-go is built with for an expression; absent means off. Mirrors `environmentJSON` of environment.go. */
 export interface OracleEnvironment {
@@ -60,7 +63,7 @@ export interface CelOracle {
 
 /** Builds the Go program once per state of its source, starts it, and talks to that one process. */
 export async function startCelOracle(): Promise<CelOracle> {
-  const child = spawn(await oracleBinary(), [], { stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn(await ensureGoProgram(program), [], { stdio: ["pipe", "pipe", "pipe"] });
   const stderr: Buffer[] = [];
   child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
   const waiting: {
@@ -98,40 +101,4 @@ async function stop(child: ChildProcessWithoutNullStreams): Promise<void> {
     child.stdin.end();
     await closed;
   }
-}
-
-async function oracleBinary(): Promise<string> {
-  const files = (await readdir(SOURCE))
-    .filter((name) => name.endsWith(".go") || name === "go.mod" || name === "go.sum")
-    .toSorted();
-  const digest = createHash("sha256");
-  for (const name of files) {
-    digest
-      .update(name)
-      .update("\0")
-      .update(await readFile(join(SOURCE, name)))
-      .update("\0");
-  }
-  const folder = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "lanyard");
-  const binary = join(folder, `cel-oracle-${digest.digest("hex").slice(0, 16)}`);
-  if (existsSync(binary)) {
-    return binary;
-  }
-  await mkdir(folder, { recursive: true });
-  // Test files run in parallel processes: each builds its own file, and the last rename wins.
-  const own = `${binary}.${process.pid}`;
-  const go = spawn("go", ["build", "-trimpath", "-o", own, "."], {
-    cwd: SOURCE,
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  const stderr: Buffer[] = [];
-  go.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
-  const [code] = (await once(go, "close").catch((cause: unknown) => {
-    throw new Error("the CEL oracle needs the go command: install golang", { cause });
-  })) as [number | null];
-  if (code !== 0) {
-    throw new Error(`the CEL oracle does not build: ${Buffer.concat(stderr).toString()}`);
-  }
-  await rename(own, binary);
-  return binary;
 }

@@ -1,11 +1,15 @@
 import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
-import { mkdir, readFile, readdir, rename } from "node:fs/promises";
-import { homedir } from "node:os";
-import { join } from "node:path";
+import { ensureGoProgram } from "../../hack/cluster/go-program.ts";
+import type { GoProgram } from "../../hack/cluster/go-program.ts";
 
-const SOURCE = import.meta.dirname;
+const program: GoProgram = {
+  name: "oracle",
+  title: "the Go oracle",
+  folder: import.meta.dirname,
+  package: ".",
+  ldflags: "-s -w",
+};
+let built: Promise<string> | undefined;
 
 interface Outcome {
   readonly code: number | null;
@@ -13,14 +17,9 @@ interface Outcome {
   readonly stderr: string;
 }
 
-function execute(
-  command: string,
-  args: readonly string[],
-  stdin: string | Uint8Array,
-  cwd?: string,
-): Promise<Outcome> {
+function execute(command: string, args: readonly string[], stdin: string | Uint8Array): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, cwd === undefined ? {} : { cwd });
+    const child = spawn(command, args);
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
@@ -35,54 +34,13 @@ function execute(
   });
 }
 
-let built: Promise<string> | undefined;
-
-/** Builds the Go oracle once per state of its source and answers the binary's path. */
-function oracleBinary(): Promise<string> {
-  built ??= build();
-  return built;
-}
-
-async function build(): Promise<string> {
-  const files = (await readdir(SOURCE))
-    .filter((name) => name.endsWith(".go") || name === "go.mod")
-    .toSorted();
-  const digest = createHash("sha256");
-  for (const name of files) {
-    digest
-      .update(name)
-      .update("\0")
-      .update(await readFile(join(SOURCE, name)))
-      .update("\0");
-  }
-  const folder = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "lanyard");
-  const binary = join(folder, `oracle-${digest.digest("hex").slice(0, 16)}`);
-  if (existsSync(binary)) {
-    return binary;
-  }
-  await mkdir(folder, { recursive: true });
-  // Test files run in parallel processes: each builds its own file, and the last rename wins.
-  const own = `${binary}.${process.pid}`;
-  let outcome: Outcome;
-  try {
-    outcome = await execute("go", ["build", "-trimpath", "-o", own, "."], "", SOURCE);
-  } catch (error) {
-    throw new Error("the Go oracle needs the go command: install golang", { cause: error });
-  }
-  if (outcome.code !== 0) {
-    throw new Error(`the Go oracle does not build: ${outcome.stderr}`);
-  }
-  await rename(own, binary);
-  return binary;
-}
-
 /**
- * Asks Go: subcommands `certificate` (PEM in; flags `-ca file`, `-usage client|server|any`, `-at unix`), `der` (JSON list
+ * Asks Go: subcommands `certificate` (PEM in; flags `-ca file`, `-usage client|server|any`, `-at unix`), `request` (PEM in), `der` (JSON list
  * of hex in), `handshake` (JSON in) and `dial` (CA PEM in; flags `-address`, `-url`, `-min`, `-max`). Answers the parsed
  * JSON; throws with Go's error text.
  */
 export async function runOracle(args: readonly string[], stdin: string | Uint8Array): Promise<unknown> {
-  const { code, stdout, stderr } = await execute(await oracleBinary(), args, stdin);
+  const { code, stdout, stderr } = await execute(await (built ??= ensureGoProgram(program)), args, stdin);
   if (code !== 0) {
     throw new Error(stderr.trim());
   }
@@ -128,4 +86,18 @@ export async function oracleCertificate(
   ...flags: readonly string[]
 ): Promise<OracleCertificate> {
   return (await runOracle(["certificate", ...flags], pem)) as OracleCertificate;
+}
+
+/** Go's reading of one PEM certification request; throws with Go's error when it does not parse. */
+export async function oracleCertificationRequest(pem: string): Promise<{
+  readonly commonName: string;
+  readonly organizations: readonly string[] | null;
+  readonly subjectHex: string;
+  /** The subject as Go writes it again. */
+  readonly rewrittenHex: string;
+  readonly publicKeyInfoHex: string;
+  readonly signatureAlgorithm: string;
+  readonly signatureError?: string;
+}> {
+  return (await runOracle(["request"], pem)) as Awaited<ReturnType<typeof oracleCertificationRequest>>;
 }
