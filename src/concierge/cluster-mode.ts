@@ -13,14 +13,15 @@ import { resolveInstallationOwners } from "../kube/owner-references.ts";
 import { pods } from "../kube/resources.ts";
 import { buildAggregatedApi } from "./aggregated-api-server.ts";
 import { createAuthenticatorCache } from "./authenticators/authenticator-cache.ts";
-import { createAuthenticatorControllers } from "./authenticator-controllers.ts";
+import { createClusterControllers } from "./cluster-controllers.ts";
 import { loadDownwardApi } from "./config/downward-api.ts";
+import { whileProxyRuns } from "./controllers/impersonation-proxy/running-proxy-key.ts";
 import { createImpersonationProxyTokens } from "./controllers/impersonation-proxy-tokens.ts";
-import { createProxySignerControllers } from "./controllers/proxy-signer.ts";
-import { createRequestHeaderConfigurationController } from "./controllers/request-header-configuration.ts";
-import { createServingCertificateControllers } from "./controllers/serving-certificate-controllers.ts";
+import { createBearerIssuer } from "./credentials/bearer-credential.ts";
+import { buildImpersonationProxy } from "./impersonation-proxy-server.ts";
 import { installShutdown } from "./process/shutdown.ts";
 import { createTokenReviewAuthenticator } from "./request/bearer-token.ts";
+import { createDeniedLogin } from "./request/deny-list.ts";
 import { createReviewBudget } from "./request/limits.ts";
 import { createSubjectAccessReviewAuthorizer } from "./request/subject-access-review.ts";
 import type { ServerContext } from "./server-context.ts";
@@ -40,8 +41,9 @@ export async function runInCluster(context: ServerContext): Promise<void> {
       message: `the Pod's name is not known: mount it as ${commandLine.downwardApiPath}/name`,
     });
   }
+  const endpoint = await findEndpoint(context);
   const client = createKubernetesClient({
-    endpoint: await findEndpoint(context),
+    endpoint,
     apiGroupSuffix: config.apiGroupSuffix,
     clock,
     log,
@@ -79,31 +81,20 @@ export async function runInCluster(context: ServerContext): Promise<void> {
   });
   const authenticators = createAuthenticatorCache();
   const state = createConciergeState({ authenticators });
-  const common = { store, clock, log, namespace, labels: config.labels, metrics };
-
-  const serving = createServingCertificateControllers({
-    ...common,
-    holder: state.servingCertificate,
-    secretName: config.names.servingCertificateSecret,
-    serviceName: config.names.apiService,
+  const app = owners.deployment.metadata.name;
+  const cluster = createClusterControllers({
+    context,
+    state,
+    store,
+    client,
+    endpoint,
+    namespace,
+    app,
+    serviceAccountName: owners.deployment.spec?.template?.spec?.serviceAccountName ?? "default",
     apiServiceNames,
-    ...config.api.servingCertificate,
+    mayWrite: () => election.isLeader(),
   });
-  const controllers = [
-    createRequestHeaderConfigurationController({ ...common, ...state }),
-    ...serving.controllers,
-    ...createProxySignerControllers({
-      ...common,
-      holder: state.proxySigningKey,
-      secretName: config.names.impersonationSignerSecret,
-    }),
-    ...createAuthenticatorControllers({
-      ...common,
-      cache: authenticators,
-      apiGroupSuffix: config.apiGroupSuffix,
-      environment: context.environment,
-    }),
-  ].map((controller) => alsoOnLeadership(controller, election));
+  const controllers = cluster.controllers.map((controller) => alsoOnLeadership(controller, election));
   const proxyTokens = createImpersonationProxyTokens({
     client,
     clock,
@@ -119,8 +110,8 @@ export async function runInCluster(context: ServerContext): Promise<void> {
     name: `poststarthook/${name}`,
     problem: () => (started ? undefined : "not finished"),
   });
-  const api = await buildAggregatedApi(context, {
-    state,
+  // Both servers ask the same questions: they share the answers and the budgets (S18).
+  const reviews = {
     authorizer: createSubjectAccessReviewAuthorizer({ client, clock, metrics }),
     tokens: createTokenReviewAuthenticator({
       client,
@@ -128,10 +119,20 @@ export async function runInCluster(context: ServerContext): Promise<void> {
       metrics,
       budget: createReviewBudget({ limits: config.limits, clock, metrics }),
     }),
-    isOwnPod: (address) => ownPods.list().some(({ status }) => status?.["podIP"] === address),
+    isOwnPod: (address: string) => ownPods.list().some(({ status }) => status?.["podIP"] === address),
+  };
+  const api = await buildAggregatedApi(context, {
+    ...reviews,
+    state,
+    // Nobody would accept what it signs while there is no proxy (contract 2.4).
+    proxySigningKey: whileProxyRuns(state),
+    certificateSigningRequestSigner: cluster.certificateSigningRequestSigner,
+    issueBearer: createBearerIssuer({ ...state, clock }),
+    isDenied: createDeniedLogin({ denyList: state.denyList, clock }),
     healthChecks: [startedCheck("start-controllers"), startedCheck("fetch-impersonation-proxy-tokens")],
-    readinessChecks: [...serving.readiness, connection.readiness],
+    readinessChecks: [...cluster.readiness, connection.readiness],
   });
+  const proxy = buildImpersonationProxy(context, { ...reviews, state, endpoint });
 
   const stopping = new AbortController();
   const background: Promise<unknown>[] = [];
@@ -146,6 +147,7 @@ export async function runInCluster(context: ServerContext): Promise<void> {
         finishedMessage: "fetch-impersonation-proxy-tokens start hook's background goroutine has finished",
         stop: async () => {
           api.beginShutdown();
+          proxy.beginShutdown();
           stopping.abort();
           await Promise.all(background);
         },
@@ -156,7 +158,13 @@ export async function runInCluster(context: ServerContext): Promise<void> {
         limitMilliseconds: ENDPOINT_PROPAGATION_MILLISECONDS + 500,
         stop: (signal) => clock.sleep(ENDPOINT_PROPAGATION_MILLISECONDS, signal),
       },
-      { name: "drain-aggregated-api", limitMilliseconds: 4_500, stop: () => api.close(4_000) },
+      {
+        name: "drain",
+        limitMilliseconds: 4_500,
+        stop: async () => {
+          await Promise.all([api.close(4_000), proxy.close(4_000)]);
+        },
+      },
       {
         name: "close-connections",
         limitMilliseconds: 1_000,
@@ -169,6 +177,7 @@ export async function runInCluster(context: ServerContext): Promise<void> {
     ],
   });
 
+  proxy.follow();
   await api.listen({ host: "::", port: config.aggregatedAPIServerPort });
   store.start();
   try {

@@ -13,7 +13,8 @@ import { createAuthenticatorCache } from "./authenticators/authenticator-cache.t
 import type { StandaloneConfig } from "./config/config.ts";
 import { createCertificateExpirer } from "./controllers/certificate-expirer.ts";
 import { createCertificateManager } from "./controllers/certificate-manager.ts";
-import { createProxySignerControllers } from "./controllers/proxy-signer.ts";
+import { createCredentialSettingsController } from "./controllers/credential-settings.ts";
+import { createProxySignerCaControllers } from "./controllers/proxy-signer-ca.ts";
 import { createServingCertificateObserver } from "./controllers/serving-certificate-observer.ts";
 import {
   createServingCertificate,
@@ -52,7 +53,7 @@ export async function runStandalone(context: ServerContext): Promise<void> {
   const authenticators = createAuthenticatorCache();
   const state = createConciergeState({ authenticators });
   // The certificates that this process signs are the only ones it knows.
-  state.proxySigningKey.subscribe((pair) => state.clientCaPem.set(pair?.certificatePem));
+  state.proxySignerTrust.subscribe((pem) => state.clientCaPem.set(pem));
 
   const common = { store, clock, log, namespace: NAMESPACE, labels: config.labels, metrics };
   const { durationSeconds } = config.api.servingCertificate;
@@ -68,7 +69,17 @@ export async function runStandalone(context: ServerContext): Promise<void> {
       close: () => {},
     },
   });
+  const signer = createProxySignerCaControllers({
+    ...common,
+    ...state,
+    secretName: config.names.impersonationSignerSecret,
+  });
   const controllers = [
+    createCredentialSettingsController({
+      store,
+      credentialIssuerName: config.names.credentialIssuer,
+      holder: state.credentialSettings,
+    }),
     serving.controller,
     createCertificateManager({
       ...common,
@@ -82,11 +93,7 @@ export async function runStandalone(context: ServerContext): Promise<void> {
         }),
     }),
     createCertificateExpirer({ ...common, secretName, ...config.api.servingCertificate }),
-    ...createProxySignerControllers({
-      ...common,
-      holder: state.proxySigningKey,
-      secretName: config.names.impersonationSignerSecret,
-    }),
+    ...signer.controllers,
     ...createAuthenticatorControllers({
       ...common,
       cache: authenticators,
@@ -102,6 +109,7 @@ export async function runStandalone(context: ServerContext): Promise<void> {
     }),
     readinessChecks: [
       ...serving.readiness,
+      ...signer.readiness,
       {
         name: "signer",
         problem: () => (state.proxySigningKey.current === undefined ? "no signing key is loaded" : undefined),

@@ -102,3 +102,14 @@ test("no invisible character hides a reserved name", () => {
     }),
   );
 });
+
+test("the lists in force at each login count, even when one is changed in place", () => {
+  const allowedGroups = ["system:a"];
+  const options = { allowedGroups, neverAllowedUsernames: ["front-proxy-client"] };
+  assert.equal(check({ groups: ["system:a"] }, options), undefined);
+  allowedGroups[0] = "system:b";
+  assert.notEqual(check({ groups: ["system:a"] }, options), undefined);
+  assert.equal(check({ groups: ["system:b"] }, options), undefined);
+  assert.notEqual(check({ username: "front-proxy-client" }, options), undefined);
+  assert.equal(check({ username: "front-proxy-client" }, { allowedGroups }), undefined);
+});

@@ -52,25 +52,13 @@ export function reservedIdentityRule(
   identity: Identity,
   options: ReservedIdentityOptions,
 ): ReservedIdentityResult {
-  const prefixes = [...reservedPrefixes, ...(options.additionalPrefixes ?? [])];
-  const usernameRules = nameRules("username", {
-    allowed: options.allowedUsernames ?? [],
-    prefixes,
-    reserved: reservedUsernames,
-    neverAllowed: [...neverAllowedNames, ...(options.neverAllowedUsernames ?? [])],
-  });
+  const { usernameRules, groupRules } = rulesOf(options);
   const usernameRule = refusedBy(identity.username, usernameRules);
   if (usernameRule !== undefined) {
     return { rule: usernameRule };
   }
   // The API server adds this group to everybody by itself.
   const groups = identity.groups.filter((group) => group !== "system:authenticated");
-  const groupRules = nameRules("group", {
-    allowed: options.allowedGroups ?? [],
-    prefixes,
-    reserved: [],
-    neverAllowed: neverAllowedNames,
-  });
   for (const group of groups) {
     const rule = refusedBy(group, groupRules);
     if (rule !== undefined) {
@@ -78,6 +66,52 @@ export function reservedIdentityRule(
     }
   }
   return { identity: groups.length === identity.groups.length ? identity : { ...identity, groups } };
+}
+
+interface Rules {
+  readonly options: ReservedIdentityOptions;
+  readonly usernameRules: NameRules;
+  readonly groupRules: NameRules;
+}
+
+/** Of the last logins; each authenticator has its own. Folding the lists for look-alikes costs more than judging with them. */
+const lastRules: Rules[] = [];
+const MAXIMUM_RULES = 16;
+
+function rulesOf(options: ReservedIdentityOptions): Rules {
+  const known = lastRules.find(
+    ({ options: each }) =>
+      sameNames(each.allowedUsernames, options.allowedUsernames) &&
+      sameNames(each.allowedGroups, options.allowedGroups) &&
+      sameNames(each.additionalPrefixes, options.additionalPrefixes) &&
+      sameNames(each.neverAllowedUsernames, options.neverAllowedUsernames),
+  );
+  if (known !== undefined) {
+    return known;
+  }
+  const prefixes = [...reservedPrefixes, ...(options.additionalPrefixes ?? [])];
+  const rules: Rules = {
+    options: structuredClone(options),
+    usernameRules: nameRules("username", {
+      allowed: options.allowedUsernames ?? [],
+      prefixes,
+      reserved: reservedUsernames,
+      neverAllowed: [...neverAllowedNames, ...(options.neverAllowedUsernames ?? [])],
+    }),
+    groupRules: nameRules("group", {
+      allowed: options.allowedGroups ?? [],
+      prefixes,
+      reserved: [],
+      neverAllowed: neverAllowedNames,
+    }),
+  };
+  lastRules.unshift(rules);
+  lastRules.length = Math.min(lastRules.length, MAXIMUM_RULES);
+  return rules;
+}
+
+function sameNames(a: readonly string[] = [], b: readonly string[] = []): boolean {
+  return a.length === b.length && a.every((name, index) => name === b[index]);
 }
 
 function nameRules(

@@ -93,6 +93,7 @@ export interface Service extends KubernetesObject {
 
 /** `v1 Node`. */
 export interface Node extends KubernetesObject {
+  readonly spec?: { readonly unschedulable?: boolean; readonly [field: string]: unknown };
   readonly status?: {
     readonly addresses?: readonly { readonly type: string; readonly address: string }[];
     readonly [field: string]: unknown;

@@ -1,5 +1,5 @@
 import { LanyardError } from "../errors.ts";
-import { derObjectIdentifier, derSequence, derSetOf, derTag, derUtf8String } from "./der.ts";
+import { derElement, derObjectIdentifier, derSequence, derSetOf, derTag, derUtf8String } from "./der.ts";
 import { derChildren, expectDer, malformedDer, readDer, readDerObjectIdentifier } from "./der-reader.ts";
 import type { DerElement } from "./der-reader.ts";
 
@@ -24,12 +24,36 @@ export interface CertificateSubject {
  * common name alone (contract 2.4). The values are UTF8String bytes, never parsed.
  */
 export function encodeClientSubject(username: string, groups: readonly string[]): Buffer {
-  const commonName = derSetOf([derSequence(commonNameType, derUtf8String(username))]);
+  return encodeSubject(username, groups, derUtf8String);
+}
+
+/**
+ * The same name with the string types that Go's `crypto/x509/pkix` chooses when it writes a name again: PrintableString
+ * where the characters allow it. The cluster's signer reads and rewrites the subject of a PKCS#10 in this way
+ * (Kubernetes `pkg/controller/certificates/authority`), so that only this form comes back byte for byte (S6).
+ */
+export function encodeRewrittenClientSubject(username: string, groups: readonly string[]): Buffer {
+  return encodeSubject(username, groups, (value) =>
+    GO_PRINTABLE.test(value)
+      ? derElement(derTag.printableString, Buffer.from(value, "latin1"))
+      : derUtf8String(value),
+  );
+}
+
+/** `encoding/asn1` leaves `*` and `&` out of what it writes as PrintableString. */
+const GO_PRINTABLE = /^[A-Za-z0-9 '()+,\-./:=?]*$/;
+
+function encodeSubject(
+  username: string,
+  groups: readonly string[],
+  encodeString: (value: string) => Buffer,
+): Buffer {
+  const commonName = derSetOf([derSequence(commonNameType, encodeString(username))]);
   if (groups.length === 0) {
     return derSequence(commonName);
   }
   return derSequence(
-    derSetOf(groups.map((group) => derSequence(organizationType, derUtf8String(group)))),
+    derSetOf(groups.map((group) => derSequence(organizationType, encodeString(group)))),
     commonName,
   );
 }
@@ -48,7 +72,7 @@ export function readSubject(name: Uint8Array): CertificateSubject {
       if (value === undefined || rest.length > 0) {
         throw malformedDer("a name attribute is a type and a value");
       }
-      const identifier = readDerObjectIdentifier(type, "an attribute type");
+      const identifier = readAttributeType(type);
       const text = readDirectoryString(value);
       if (identifier === COMMON_NAME) {
         commonName = text;
@@ -65,6 +89,16 @@ export function readSubject(name: Uint8Array): CertificateSubject {
     }
   }
   return { commonName, organizations, uid };
+}
+
+/** Dotted form; the two that nearly every name consists of are known by their bytes, for decoding one costs more than the rest. */
+function readAttributeType(type: DerElement | undefined): string {
+  if (type?.raw.equals(organizationType) === true) {
+    return ORGANIZATION;
+  }
+  return type?.raw.equals(commonNameType) === true
+    ? COMMON_NAME
+    : readDerObjectIdentifier(type, "an attribute type");
 }
 
 function malformedSubject(what: string): LanyardError {

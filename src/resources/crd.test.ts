@@ -174,10 +174,31 @@ describe("validation rules", () => {
       "status",
       "type",
     ]);
-    assert.deepEqual(at(".type"), {
-      type: "string",
-      enum: ["KubeClusterSigningCertificate", "ImpersonationProxy"],
-    });
+    const plain = customResourceDefinition(credentialIssuerKind, { extensions: false }).spec.versions[0]
+      ?.schema.openAPIV3Schema;
+    const types = ["KubeClusterSigningCertificate", "ImpersonationProxy"];
+    const reasons = [
+      "Listening",
+      "Pending",
+      "Disabled",
+      "ErrorDuringSetup",
+      "CouldNotFetchKey",
+      "CouldNotGetClusterInfo",
+      "FetchedKey",
+    ];
+    assert.ok(plain);
+    assert.deepEqual(schemaAt(plain, "status.strategies.type").enum, types);
+    assert.deepEqual(schemaAt(plain, "status.strategies.reason").enum, reasons);
+    assert.deepEqual(schemaAt(issuer, "status.strategies.type").enum, [
+      "KubeClusterSigningCertificate",
+      "CertificateSigningRequestAPI",
+      "ImpersonationProxy",
+    ]);
+    assert.deepEqual(schemaAt(issuer, "status.strategies.reason").enum, [
+      ...reasons,
+      "IssuedCertificate",
+      "CouldNotIssueCertificate",
+    ]);
     assert.deepEqual(at(".status"), { type: "string", enum: ["Success", "Error"] });
     assert.deepEqual(at(".message"), { type: "string", minLength: 1 });
     assert.deepEqual(at(".frontend"), { type: "object", required: ["type"] });

@@ -70,8 +70,13 @@ const strategy = Type.Object(
         "CouldNotFetchKey",
         "CouldNotGetClusterInfo",
         "FetchedKey",
+        "IssuedCertificate",
+        "CouldNotIssueCertificate",
       ],
-      { description: "Why it has this status, in one word." },
+      {
+        description: "Why it has this status, in one word.",
+        extensionValues: ["IssuedCertificate", "CouldNotIssueCertificate"],
+      },
     ),
     message: Type.String({ description: "Why it has this status, for people.", minLength: 1 }),
     lastUpdateTime: Type.String({

@@ -16,9 +16,16 @@ export function createAuditLog(options: {
   /** `audit.logUsernamesAndGroups`; false: personal values are redacted. */
   readonly logUsernamesAndGroups: boolean;
 }): AuditLog {
+  // Each message comes from one place in the code: the stack trace, which costs more than the rest of the line, is taken once.
+  const callers = new Map<string, string>();
   const record = (event: AuditEvent): void => {
-    options.lines.write("info", {
-      caller: callerOf(record),
+    let caller = callers.get(event.message);
+    if (caller === undefined) {
+      caller = callerOf(record);
+      callers.set(event.message, caller);
+    }
+    const body = {
+      caller,
       message: event.message,
       auditEvent: true,
       auditID: event.auditID.slice(0, MAXIMUM_AUDIT_ID_LENGTH),
@@ -26,7 +33,8 @@ export function createAuditLog(options: {
         ? {}
         : { personalInfo: showPersonalInfo(event.personalInfo, options.logUsernamesAndGroups) }),
       ...event.fields,
-    });
+    };
+    options.lines.write("info", body, { mayWait: event.mayWait === true });
   };
   return { record };
 }

@@ -8,6 +8,8 @@ export interface AuditEvent {
   readonly auditID: string;
   readonly personalInfo?: PersonalInfo;
   readonly fields?: Readonly<Record<string, unknown>>;
+  /** A further line about the same request follows at once or soon: both may go out in one write. */
+  readonly mayWait?: boolean;
 }
 
 /** Writes audit lines; they are never filtered by the log level. */

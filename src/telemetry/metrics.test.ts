@@ -45,3 +45,35 @@ test("counts into a registry of its own and shows ages at the time of the scrape
   metrics.close();
   other.close();
 });
+
+test("proxied requests count by closed sets, streams apart from the times of the others", async () => {
+  const metrics = createMetrics({
+    clock: createManualClock(),
+    version: { version: "1.2.3", gitCommit: "abc" },
+  });
+  metrics.proxiedRequestFinished({ verb: "get", resource: "resource", code: 200 }, 0.01);
+  metrics.proxiedRequestFinished({ verb: "watch", resource: "resource", code: undefined }, undefined);
+  metrics.proxiedRequestFinished({ verb: "get", resource: "exec", code: 101 }, undefined);
+  metrics.proxiedRequestFinished({ verb: "get", resource: "path", code: 999 }, 0.01);
+  metrics.proxiedStreams(1);
+  metrics.proxiedStreams(1);
+  metrics.proxiedStreams(-1);
+  metrics.proxiedStreamCut("deny_list");
+  metrics.denyListRead(3, 1);
+  const lines = (await metrics.render()).body.split("\n");
+  for (const line of [
+    'lanyard_concierge_proxied_requests_total{verb="get",resource="resource",code="2xx"} 1',
+    'lanyard_concierge_proxied_requests_total{verb="watch",resource="resource",code="none"} 1',
+    'lanyard_concierge_proxied_requests_total{verb="get",resource="exec",code="1xx"} 1',
+    'lanyard_concierge_proxied_requests_total{verb="get",resource="path",code="none"} 1',
+    'lanyard_concierge_proxied_request_duration_seconds_count{verb="get"} 2',
+    "lanyard_concierge_proxied_streams 1",
+    'lanyard_concierge_proxied_stream_cuts_total{reason="deny_list"} 1',
+    'lanyard_concierge_proxied_stream_cuts_total{reason="access"} 0',
+    "lanyard_concierge_deny_list_entries 3",
+    "lanyard_concierge_deny_list_problems 1",
+  ]) {
+    assert.ok(lines.includes(line), `${line} is missing`);
+  }
+  metrics.close();
+});

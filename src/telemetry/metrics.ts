@@ -26,7 +26,21 @@ export type RateLimitName =
   | "failures_per_authenticator"
   | "token_reviews_per_source"
   | "token_reviews"
-  | "concurrent_creates";
+  | "concurrent_creates"
+  | "proxied_read_only"
+  | "proxied_mutating"
+  | "proxied_long_running"
+  | "proxied_long_running_per_source";
+
+/** A proxied request in closed sets; `code` is the status, undefined when the client left before. */
+export interface ProxiedRequestLabels {
+  readonly verb: string;
+  readonly resource: string;
+  readonly code: number | undefined;
+}
+/** Why an open stream was ended by us (S10, S15, S16). */
+export const streamCutReasons = ["deny_list", "access", "trust", "maximum_duration"] as const;
+export type StreamCutReason = (typeof streamCutReasons)[number];
 export type CertificateName =
   "api_serving" | "api_serving_ca" | "proxy_signer" | "cluster_signer" | "proxy_serving";
 
@@ -46,6 +60,13 @@ export interface Metrics {
   readonly leaderElection: LeaderElectionMetrics;
   reviewCacheAsked(review: ReviewKind, hit: boolean): void;
   rateLimited(limit: RateLimitName): void;
+  /** `seconds` undefined for long-running requests: they would drown the others. */
+  proxiedRequestFinished(labels: ProxiedRequestLabels, seconds: number | undefined): void;
+  /** Open streams, by +1 and -1. */
+  proxiedStreams(change: 1 | -1): void;
+  proxiedStreamCut(reason: StreamCutReason): void;
+  /** What the deny list holds now: enforced entries, and what could not be understood (S15). */
+  denyListRead(entries: number, problems: number): void;
   /** Undefined: the certificate is not loaded any more. */
   certificateLoaded(certificate: CertificateName, notAfter: Date | undefined): void;
   /** The text exposition of everything. */
@@ -56,6 +77,10 @@ export interface Metrics {
 
 const PREFIX = "lanyard_concierge_";
 const EXCHANGE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+/** Those of `apiserver_request_duration_seconds`, so that the two can be laid on each other. */
+const PROXIED_BUCKETS = [
+  0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
+];
 const EVENT_LOOP_RESOLUTION_MILLISECONDS = 20;
 const NANOSECONDS = 1e9;
 
@@ -146,6 +171,27 @@ export function createMetrics(options: { readonly clock: Clock; readonly version
   const leaseFailures = counter("leader_election_call_failures_total", "Calls about the Lease that failed.");
   const reviews = counter("review_cache_lookups_total", "Lookups of cached reviews.", ["review", "result"]);
   const limited = counter("rate_limited_total", "Requests refused by a limit.", ["limit"]);
+  const proxied = counter("proxied_requests_total", "Requests at the impersonation proxy.", [
+    "verb",
+    "resource",
+    "code",
+  ]);
+  const proxiedSeconds = new Histogram({
+    name: `${PREFIX}proxied_request_duration_seconds`,
+    help: "Time that proxied requests took, long-running ones apart.",
+    labelNames: ["verb"],
+    buckets: PROXIED_BUCKETS,
+    registers,
+  });
+  const proxiedStreams = gauge("proxied_streams", "Streams open at the impersonation proxy.");
+  const proxiedStreamCuts = counter("proxied_stream_cuts_total", "Streams that were ended by the proxy.", [
+    "reason",
+  ]);
+  for (const reason of streamCutReasons) {
+    proxiedStreamCuts.inc({ reason }, 0);
+  }
+  const denyListEntries = gauge("deny_list_entries", "Entries of the deny list that are enforced.");
+  const denyListProblems = gauge("deny_list_problems", "Parts of the deny list that are not understood.");
   const notAfter = gauge(
     "certificate_not_after_timestamp_seconds",
     "When a loaded certificate expires, in seconds since the epoch.",
@@ -210,6 +256,18 @@ export function createMetrics(options: { readonly clock: Clock; readonly version
     },
     reviewCacheAsked: (review, hit) => reviews.inc({ review, result: hit ? "hit" : "miss" }),
     rateLimited: (limit) => limited.inc({ limit }),
+    proxiedRequestFinished: ({ verb, resource, code }, seconds) => {
+      proxied.inc({ verb, resource, code: codeClass(code) });
+      if (seconds !== undefined) {
+        proxiedSeconds.observe({ verb }, seconds);
+      }
+    },
+    proxiedStreams: (change) => proxiedStreams.inc(change),
+    proxiedStreamCut: (reason) => proxiedStreamCuts.inc({ reason }),
+    denyListRead: (entries, problems) => {
+      denyListEntries.set(entries);
+      denyListProblems.set(problems);
+    },
     certificateLoaded: (certificate, time) => {
       if (time === undefined) {
         notAfter.remove({ certificate });
@@ -223,4 +281,9 @@ export function createMetrics(options: { readonly clock: Clock; readonly version
       registry.clear();
     },
   };
+}
+
+/** `none` for an answer that nobody got. */
+function codeClass(code: number | undefined): string {
+  return code === undefined || code < 100 || code > 599 ? "none" : `${Math.floor(code / 100)}xx`;
 }

@@ -3,6 +3,9 @@ import { cpus } from "node:os";
 import { messageOf } from "../../src/errors.ts";
 
 const benches: Readonly<Record<string, () => Promise<void>>> = {
+  exchange: async () => (await import("./exchange.ts")).benchExchange(),
+  proxy: async () => (await import("./proxy.ts")).benchProxy(),
+  watch: async () => (await import("./watch.ts")).benchWatch(),
   policy: async () => (await import("./policy.ts")).run(),
   start: async () => (await import("./start.ts")).benchStart(),
 };

@@ -7,7 +7,9 @@ import { AUTHENTICATION_GROUP } from "../../src/concierge/authenticators/authent
 import { createJwtBench, makeKey } from "../../src/concierge/authenticators/testing/jwt-bench.ts";
 import { createTransformingAuthenticator } from "../../src/concierge/authenticators/transforming-authenticator.ts";
 import { createCertificateSigner } from "../../src/concierge/credentials/certificate-signer.ts";
-import { decideLifetime } from "../../src/concierge/credentials/lifetime.ts";
+import { createCredentialIssuing } from "../../src/concierge/credentials/issue-credential.ts";
+import { MAXIMUM_LIFETIME_SECONDS } from "../../src/concierge/credentials/lifetime.ts";
+import { defaultCredentialSettings } from "../../src/concierge/state/credential-settings.ts";
 import { createHolder } from "../../src/concierge/state/holder.ts";
 import { compileTransforms } from "../../src/identity/transformations.ts";
 import type { Transformation, TransformExpression } from "../../src/identity/transformations.ts";
@@ -68,9 +70,14 @@ export async function run(): Promise<void> {
   const signer = createCertificateSigner({
     name: "bench",
     keyPair: createHolder<KeyPairPem | undefined>(await testAuthority("bench")),
+    maximumLifetimeSeconds: MAXIMUM_LIFETIME_SECONDS,
   });
   const harness = await startHarness({
-    issueCredential: (identity) => signer.issue(identity, decideLifetime({ now: systemClock.now() })),
+    credentials: createCredentialIssuing({
+      signers: [signer],
+      settings: createHolder(defaultCredentialSettings),
+      clock: systemClock,
+    }),
   });
   const kind = "JWTAuthenticator";
   const put = (name: string, entry: typeof authenticator): unknown =>

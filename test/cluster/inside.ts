@@ -1,5 +1,5 @@
 // Runs inside the network of a node cluster: an OIDC issuer that Pods can reach, an authenticator for it, and a number of
-// exchanges through the kube-apiserver. Prints one JSON line. Arguments: address to listen on, number of exchanges.
+// exchanges through the kube-apiserver. Prints one JSON line, the last credential in it. Arguments: address to listen on, number of exchanges.
 import { readFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { parse } from "yaml";
@@ -82,7 +82,9 @@ const whoAmI = await call({
   },
 });
 await issuer.stop();
-console.log(JSON.stringify({ exchanges: answers.length, whoAmI: JSON.parse(whoAmI.text) as unknown }));
+console.log(
+  JSON.stringify({ exchanges: answers.length, credential, whoAmI: JSON.parse(whoAmI.text) as unknown }),
+);
 
 function kubectl(args: readonly string[], input?: object): string {
   const { status, stdout, stderr } = spawnSync("kubectl", [...args], {

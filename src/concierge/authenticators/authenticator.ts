@@ -16,13 +16,19 @@ export interface AuthenticatorSettings {
   readonly maximumLifetimeSeconds?: number | undefined;
 }
 
+/** Whom a token speaks of, and until when. */
+export interface AuthenticatedIdentity extends Identity {
+  /** When the token ends, milliseconds since the epoch; absent where nobody knows, as behind a webhook (S7). */
+  readonly tokenExpiresAt?: number | undefined;
+}
+
 /**
  * Token in, identity out.
  * Answers `undefined` when the token is not one of this authenticator's (contract 4.5 "not mine", a webhook's
  * `authenticated: false`); throws when the token is bad or the verdict could not be had (S4: no answer is a refusal).
  */
 export interface Authenticator {
-  authenticate(token: string, signal: AbortSignal): Promise<Identity | undefined>;
+  authenticate(token: string, signal: AbortSignal): Promise<AuthenticatedIdentity | undefined>;
   /** What the steps after it go by; absent: no exceptions and no tighter bounds. */
   readonly settings?: AuthenticatorSettings | undefined;
   /** Stops background work such as a key refresh. */

@@ -223,7 +223,11 @@ describe("field test 31: reserved identities", () => {
     const settings = { allowedUsernames: ["system:foo"], allowedGroups: ["eks:ops"] };
     const { credential } = await exchangeOf(identity, settings);
     assert.equal(
-      new X509Certificate(credential?.clientCertificateData ?? "").subject,
+      new X509Certificate(
+        credential !== undefined && "clientCertificateData" in credential.value
+          ? credential.value.clientCertificateData
+          : "",
+      ).subject,
       "O=eks:ops\nCN=system:foo",
     );
     for (const other of [

@@ -62,7 +62,9 @@ async function setUp(options: Partial<JwtAuthenticatorOptions> = {}, keys: reado
 const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 
 test("a good token becomes an identity", async () => {
-  const { login, sign } = await setUp();
+  const { login, sign, now } = await setUp();
+  // The credential must not outlive the token (S7).
+  const tokenExpiresAt = (now + 300) * 1000;
   for (const key of [rsa, ec]) {
     assert.deepEqual(
       await login(await sign({ groups: ["a", "b"], jti: "id-1", aud: ["x", AUDIENCE] }, key)),
@@ -70,6 +72,7 @@ test("a good token becomes an identity", async () => {
         username: "jane",
         groups: ["a", "b"],
         extra: { "authentication.kubernetes.io/credential-id": ["JTI=id-1"] },
+        tokenExpiresAt,
       },
     );
   }
@@ -77,6 +80,7 @@ test("a good token becomes an identity", async () => {
     username: "jane",
     groups: ["one"],
     extra: {},
+    tokenExpiresAt,
   });
 });
 
@@ -270,6 +274,7 @@ test("username and groups must have their types", async () => {
     username: "",
     groups: ["r"],
     extra: {},
+    tokenExpiresAt: (named.now + 300) * 1000,
   });
 });
 

@@ -61,7 +61,11 @@ export function createJwtAuthenticator(options: JwtAuthenticatorOptions): Authen
       // Expressions see the token's own claims; only a claim named for groups is looked for elsewhere (contract 4.5).
       const resolved =
         typeof rules.groups === "string" ? await distributed.resolve(claims, rules.groups, signal) : claims;
-      return identityFromClaims(resolved, rules);
+      const expiry = claimOf(claims, "exp");
+      return {
+        ...identityFromClaims(resolved, rules),
+        ...(typeof expiry === "number" ? { tokenExpiresAt: expiry * 1000 } : {}),
+      };
     },
     close: () => {
       distributed.close();

@@ -7,7 +7,7 @@ import type { ConditionFinding } from "../../kube/conditions.ts";
 import { goNetworkErrorText } from "../../tls/go-errors.ts";
 import { clientTlsOptions, tlsProfiles } from "../../tls/profiles.ts";
 import type { TlsProfile } from "../../tls/profiles.ts";
-import { parseEndpointAddress } from "./endpoint-address.ts";
+import { parseEndpointAddress } from "../../endpoint-address.ts";
 import { fromByteString, goQuote } from "../../go-text.ts";
 import { parseGoUrl } from "./go-url.ts";
 import { requestUrl } from "./outbound-http.ts";

@@ -42,9 +42,32 @@ export async function reportStrategy(options: {
   readonly now: number;
 }): Promise<void> {
   const { store, issuer, report, now } = options;
+  await writeStrategies(store, issuer, mergeStrategy(issuer.status?.strategies ?? [], report, now));
+}
+
+/** Takes a strategy that is not in use out of the status; else as `reportStrategy`. */
+export async function removeStrategy(options: {
+  readonly store: Pick<ResourceStore, "updateStatus">;
+  readonly issuer: CredentialIssuer;
+  readonly type: CredentialIssuerStrategy["type"];
+}): Promise<void> {
+  const { store, issuer, type } = options;
   const present = issuer.status?.strategies ?? [];
-  const strategies = mergeStrategy(present, report, now);
-  if (strategies === present) {
+  if (present.some((strategy) => strategy.type === type)) {
+    await writeStrategies(
+      store,
+      issuer,
+      present.filter((strategy) => strategy.type !== type),
+    );
+  }
+}
+
+async function writeStrategies(
+  store: Pick<ResourceStore, "updateStatus">,
+  issuer: CredentialIssuer,
+  strategies: readonly CredentialIssuerStrategy[],
+): Promise<void> {
+  if (strategies === issuer.status?.strategies) {
     return;
   }
   try {

@@ -20,8 +20,10 @@ export function createCertificateSigner(options: {
   readonly keyPair: ReadonlyHolder<KeyPair | undefined>;
   /** S7: an hour for what the kube-apiserver itself accepts, a day otherwise. */
   readonly maximumLifetimeSeconds: number;
+  /** Why nothing may be signed at the moment, whatever is loaded (S11). */
+  readonly fault?: ReadonlyHolder<string | undefined> | undefined;
 }): Signer {
-  const { name, keyPair, maximumLifetimeSeconds } = options;
+  const { name, keyPair, maximumLifetimeSeconds, fault } = options;
   let prepared: ClientCertificateIssuer | undefined;
   let refusal: unknown;
   const prepare = (pair: KeyPair | undefined): void => {
@@ -39,9 +41,14 @@ export function createCertificateSigner(options: {
     minimumLifetimeSeconds: MINIMUM_LIFETIME_SECONDS,
     maximumLifetimeSeconds,
     acceptsPublicKeys: true,
-    issue: async ({ identity, lifetime }) => {
+    issue: async ({ identity, lifetime, publicKeyInfo }) => {
+      if (fault?.current !== undefined) {
+        throw new LanyardError({ code: "signer.fault", message: fault.current });
+      }
       if (prepared === undefined) {
-        throw refusal ?? whyNothingIsLoaded();
+        // One error for all requests: where this signer is never used, each of them comes by here.
+        refusal ??= whyNothingIsLoaded();
+        throw refusal;
       }
       const issued = await prepared.issue({
         username: identity.username,
@@ -49,10 +56,8 @@ export function createCertificateSigner(options: {
         notBefore: lifetime.notBefore,
         // Nobody believes a certificate whose CA has expired (S7).
         notAfter: lifetime.notAfter < prepared.caNotAfter ? lifetime.notAfter : prepared.caNotAfter,
+        publicKeySpki: publicKeyInfo,
       });
-      if (issued.privateKeyPem === undefined) {
-        throw new TypeError("a key was asked for and not made");
-      }
       return {
         clientCertificateData: issued.certificatePem,
         clientKeyData: issued.privateKeyPem,

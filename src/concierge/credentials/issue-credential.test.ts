@@ -1,43 +1,86 @@
 import assert from "node:assert/strict";
-import { X509Certificate, createPrivateKey } from "node:crypto";
+import { X509Certificate, createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import { createCertificateAuthority, issueServingCertificate } from "../../pki/certificate-authority.ts";
 import { CLUSTER_SIGNER_NAME, PROXY_SIGNER_NAME, createConciergeState } from "../state/state.ts";
 import { createHolder } from "../state/holder.ts";
 import type { KeyPair } from "../state/concierge-state.ts";
 import { createCertificateSigner } from "./certificate-signer.ts";
-import { issueCredential } from "./issue-credential.ts";
-import { decideLifetime } from "./lifetime.ts";
+import { defaultCredentialSettings } from "../state/credential-settings.ts";
+import type { CredentialSettings, LifetimePolicy } from "../state/credential-settings.ts";
+import { createCredentialIssuing } from "./issue-credential.ts";
+import type { CredentialRequest, IssueBearer, IssuedCredential } from "./issue-credential.ts";
+import { MAXIMUM_CLUSTER_LIFETIME_SECONDS, MAXIMUM_LIFETIME_SECONDS } from "./lifetime.ts";
+import type { Signer, SigningRequest } from "./signer.ts";
 
 const now = Date.UTC(2026, 5, 1, 12, 0, 0, 700);
-const lifetime = decideLifetime({ now });
+const DAY = 86_400_000;
 const identity = { username: "ann", groups: ["a", "b"], extra: {} };
 const newAuthority = (commonName: string): Promise<KeyPair> =>
   createCertificateAuthority({
     commonName,
-    notBefore: new Date(now - 1000),
-    notAfter: new Date(now + 3_600_000),
+    notBefore: new Date(now - DAY),
+    notAfter: new Date(now + 2 * DAY),
   });
 
 function createWorld() {
   const state = createConciergeState({ authenticators: { get: () => undefined } });
   const signers = [
-    createCertificateSigner({ name: CLUSTER_SIGNER_NAME, keyPair: state.clusterSigningKey }),
-    createCertificateSigner({ name: PROXY_SIGNER_NAME, keyPair: state.proxySigningKey }),
+    createCertificateSigner({
+      name: CLUSTER_SIGNER_NAME,
+      keyPair: state.clusterSigningKey,
+      maximumLifetimeSeconds: MAXIMUM_CLUSTER_LIFETIME_SECONDS,
+      fault: state.sharedAuthorityFault,
+    }),
+    createCertificateSigner({
+      name: PROXY_SIGNER_NAME,
+      keyPair: state.proxySigningKey,
+      maximumLifetimeSeconds: MAXIMUM_LIFETIME_SECONDS,
+    }),
   ];
   return { state, signers };
 }
+
+/** Issues with these signers under this policy. */
+function issueWith(
+  signers: readonly Signer[],
+  request: Partial<CredentialRequest> = {},
+  settings: Partial<Omit<CredentialSettings, "lifetimes">> & {
+    readonly lifetimes?: Partial<LifetimePolicy>;
+  } = {},
+  issueBearer?: IssueBearer,
+): Promise<IssuedCredential> {
+  const lifetimes = { ...defaultCredentialSettings.lifetimes, ...settings.lifetimes };
+  const credentials = createCredentialIssuing({
+    signers,
+    settings: createHolder({ ...defaultCredentialSettings, ...settings, lifetimes }),
+    issueBearer,
+    clock: { now: () => now },
+  });
+  return credentials.issue({
+    identity,
+    form: credentials.formFor(false),
+    tokenID: "f00d",
+    signal: new AbortController().signal,
+    ...request,
+  });
+}
+
+const certificateOf = ({ value }: IssuedCredential): X509Certificate =>
+  new X509Certificate("clientCertificateData" in value ? value.clientCertificateData : "");
+const keyOf = ({ value }: IssuedCredential): string | undefined =>
+  "clientKeyData" in value ? value.clientKeyData : undefined;
 
 test("with no key the error is the contract's, byte for byte", async () => {
   const { signers } = createWorld();
   const cause =
     "failed to issue client cert: could not load CA: tls: failed to find any PEM data in certificate input";
-  await assert.rejects(issueCredential(signers, identity, lifetime), {
+  await assert.rejects(issueWith(signers), {
     code: "credential.notIssued",
     message: `[concierge-kube-signing-cert ${cause}, impersonation-proxy-signing-cert ${cause}]`,
   });
-  await assert.rejects(issueCredential([], identity, lifetime), { message: "failed to issue cert" });
-  await assert.rejects(issueCredential(signers.slice(0, 1), identity, lifetime), {
+  await assert.rejects(issueWith([]), { message: "failed to issue cert" });
+  await assert.rejects(issueWith(signers.slice(0, 1)), {
     message: `concierge-kube-signing-cert ${cause}`,
   });
 });
@@ -47,18 +90,18 @@ test("the cluster's key comes first, the proxy's second", async () => {
   const proxy = await newAuthority("proxy");
   const cluster = await newAuthority("cluster");
   state.proxySigningKey.set(proxy);
-  const second = await issueCredential(signers, identity, lifetime);
+  const second = await issueWith(signers);
   assert.equal(second.signer, PROXY_SIGNER_NAME);
   state.clusterSigningKey.set(cluster);
-  const { signer, credential } = await issueCredential(signers, identity, lifetime);
-  assert.equal(signer, CLUSTER_SIGNER_NAME);
-  const certificate = new X509Certificate(credential.clientCertificateData);
+  const credential = await issueWith(signers);
+  assert.equal(credential.signer, CLUSTER_SIGNER_NAME);
+  const certificate = certificateOf(credential);
   assert.ok(certificate.verify(new X509Certificate(cluster.certificatePem).publicKey));
-  assert.ok(certificate.checkPrivateKey(createPrivateKey(credential.clientKeyData)));
+  assert.ok(certificate.checkPrivateKey(createPrivateKey(keyOf(credential) ?? "")));
   assert.equal(certificate.validToDate.getTime(), Date.UTC(2026, 5, 1, 12, 5, 0));
   assert.equal(certificate.validFromDate.getTime(), Date.UTC(2026, 5, 1, 11, 55, 0));
   state.clusterSigningKey.set(undefined);
-  assert.equal((await issueCredential(signers, identity, lifetime)).signer, PROXY_SIGNER_NAME);
+  assert.equal((await issueWith(signers)).signer, PROXY_SIGNER_NAME);
 });
 
 test("a holder refuses what cannot sign or serve and keeps what it has", async () => {
@@ -102,25 +145,159 @@ test("a holder refuses what cannot sign or serve and keeps what it has", async (
 test("a signer goes on with its last good key", async () => {
   const good = await newAuthority("good");
   const holder = createHolder<KeyPair | undefined>(good);
-  const signer = createCertificateSigner({ name: "s", keyPair: holder });
+  const signer = createCertificateSigner({
+    name: "s",
+    keyPair: holder,
+    maximumLifetimeSeconds: MAXIMUM_LIFETIME_SECONDS,
+  });
   holder.set({ certificatePem: "bad", privateKeyPem: "bad" });
-  const { clientCertificateData } = await signer.issue(identity, lifetime);
-  assert.match(clientCertificateData, /^-----BEGIN CERTIFICATE-----/);
+  assert.ok(
+    certificateOf(await issueWith([signer])).verify(new X509Certificate(good.certificatePem).publicKey),
+  );
   holder.set(undefined);
-  await assert.rejects(signer.issue(identity, lifetime), /could not load CA/);
+  await assert.rejects(issueWith([signer]), /could not load CA/);
 });
 
-test("lifetimes are clamped into policy and bounds, in whole seconds", () => {
-  const seconds = (request: Omit<Parameters<typeof decideLifetime>[0], "now">): number => {
-    const { notAfter } = decideLifetime({ ...request, now });
-    return (notAfter.getTime() - Math.floor(now / 1000) * 1000) / 1000;
+test("while its authority is shared, the cluster's key signs nothing (S11)", async () => {
+  const { state, signers } = createWorld();
+  state.clusterSigningKey.set(await newAuthority("cluster"));
+  state.sharedAuthorityFault.set("a CA is shared");
+  await assert.rejects(issueWith(signers.slice(0, 1)), {
+    message: "concierge-kube-signing-cert failed to issue client cert: a CA is shared",
+  });
+  state.proxySigningKey.set(await newAuthority("proxy"));
+  assert.equal((await issueWith(signers)).signer, PROXY_SIGNER_NAME);
+});
+
+/** A signer that says what it was asked for. */
+function recordingSigner(options: Partial<Signer> = {}) {
+  const asked: SigningRequest[] = [];
+  const signer: Signer = {
+    name: "slow",
+    minimumLifetimeSeconds: 600,
+    maximumLifetimeSeconds: 3600,
+    acceptsPublicKeys: false,
+    issue: async (request) => {
+      asked.push(request);
+      return { clientCertificateData: "CERT", clientKeyData: "KEY", ...request.lifetime };
+    },
+    ...options,
   };
-  const policy = { lifetimeSeconds: 900, maximumLifetimeSeconds: 1800, backdateSeconds: 60 };
-  assert.equal(seconds({}), 300);
-  assert.equal(seconds({ requestedSeconds: 10 }), 60);
-  assert.equal(seconds({ requestedSeconds: 3600 }), 300);
-  assert.equal(seconds({ policy }), 900);
-  assert.equal(seconds({ policy, requestedSeconds: 3600 }), 1800);
-  assert.equal(seconds({ policy, notAfterBounds: [new Date(now + 400_000), new Date(now + 500_000)] }), 400);
-  assert.equal(decideLifetime({ now, policy }).notBefore.getTime(), Date.UTC(2026, 5, 1, 11, 59, 0));
+  return { signer, asked };
+}
+
+test("a signer that cannot go as short as the bound is skipped, with the reason (S7)", async () => {
+  const { state, signers } = createWorld();
+  const { signer, asked } = recordingSigner();
+  const reason =
+    "slow failed to issue client cert: it issues for 600 seconds at least, and 300 seconds are allowed at most";
+  await assert.rejects(issueWith([signer]), { code: "credential.notIssued", message: reason });
+  assert.deepEqual(asked, []);
+  state.proxySigningKey.set(await newAuthority("proxy"));
+  assert.equal((await issueWith([signer, ...signers.slice(1)])).signer, PROXY_SIGNER_NAME);
+  // Nobody asked for less than it can: it gives what it must, within the bound.
+  const lifetimes = { maximumLifetimeSeconds: 900 };
+  assert.equal((await issueWith([signer], {}, { lifetimes })).grantedSeconds, 600);
+  await assert.rejects(
+    issueWith([signer], { requestedSeconds: 599 }, { lifetimes }),
+    /599 seconds are allowed/,
+  );
+  assert.equal((await issueWith([signer], { requestedSeconds: 700 }, { lifetimes })).grantedSeconds, 700);
+});
+
+test("a signer that does not certify callers' keys is skipped when one is brought (S6)", async () => {
+  const { state, signers } = createWorld();
+  state.proxySigningKey.set(await newAuthority("proxy"));
+  const { signer, asked } = recordingSigner({ minimumLifetimeSeconds: 60 });
+  const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-384" });
+  const publicKeyInfo = publicKey.export({ format: "der", type: "spki" });
+  const credential = await issueWith([signer, ...signers.slice(1)], { publicKeyInfo });
+  assert.deepEqual(asked, []);
+  assert.equal(credential.signer, PROXY_SIGNER_NAME);
+  assert.ok(certificateOf(credential).publicKey.equals(publicKey));
+  assert.equal(keyOf(credential), undefined);
+  await assert.rejects(issueWith([signer], { publicKeyInfo }), {
+    message: "slow failed to issue client cert: it does not certify keys of callers",
+  });
+});
+
+test("no certificate outlives its CA, and none is given for less than a minute (S7)", async () => {
+  const authority = (seconds: number): Promise<KeyPair> =>
+    createCertificateAuthority({
+      commonName: "ca",
+      notBefore: new Date(now - DAY),
+      notAfter: new Date(now + seconds * 1000),
+    });
+  const signerOf = (pair: KeyPair): Signer =>
+    createCertificateSigner({
+      name: "s",
+      keyPair: createHolder<KeyPair | undefined>(pair),
+      maximumLifetimeSeconds: MAXIMUM_LIFETIME_SECONDS,
+    });
+  const soon = await issueWith([signerOf(await authority(100))]);
+  assert.equal(soon.grantedSeconds, 100);
+  assert.equal(certificateOf(soon).validToDate.getTime(), soon.notAfter.getTime());
+  assert.ok(soon.expirationTimestamp < soon.notAfter);
+  for (const seconds of [59, -5]) {
+    await assert.rejects(
+      issueWith([signerOf(await authority(seconds))]),
+      /would end in less than 60 seconds/,
+    );
+  }
+});
+
+test("a signer that gives more than it was asked for is not believed (S7)", async () => {
+  const { signer } = recordingSigner({
+    minimumLifetimeSeconds: 60,
+    issue: async ({ lifetime }) => ({
+      clientCertificateData: "CERT",
+      notBefore: lifetime.notBefore,
+      notAfter: new Date(lifetime.notAfter.getTime() + 1000),
+    }),
+  });
+  await assert.rejects(issueWith([signer]), /lives longer than asked/);
+});
+
+test("a credential ID is the one of Kubernetes' audit lines", async () => {
+  const { state, signers } = createWorld();
+  state.clusterSigningKey.set(await newAuthority("cluster"));
+  const credential = await issueWith(signers);
+  const fingerprint = certificateOf(credential).fingerprint256.replaceAll(":", "").toLowerCase();
+  assert.equal(credential.credentialID(), `X509SHA256=${fingerprint}`);
+});
+
+test("S9: a bearer credential for those who come through the proxy, and never a certificate", async () => {
+  const { state, signers } = createWorld();
+  state.clusterSigningKey.set(await newAuthority("cluster"));
+  const asked: Parameters<IssueBearer>[0][] = [];
+  const issueBearer: IssueBearer = async (request) => {
+    asked.push(request);
+    return { token: "TOKEN", jti: "id", ...request.lifetime };
+  };
+  const settings = createHolder<CredentialSettings>(defaultCredentialSettings);
+  const clock = { now: () => now };
+  const credentials = createCredentialIssuing({ signers, settings, issueBearer, clock });
+  assert.equal(credentials.formFor(true), "ClientCertificate");
+  settings.set({ ...defaultCredentialSettings, proxyCredential: "BearerToken" });
+  assert.equal(credentials.formFor(true), "BearerToken");
+  assert.equal(credentials.formFor(false), "ClientCertificate");
+  assert.equal(createCredentialIssuing({ signers, settings, clock }).formFor(true), "ClientCertificate");
+
+  const extra = { "example.com/team": ["x"] };
+  const request = { form: "BearerToken", identity: { ...identity, extra } } as const;
+  const credential = await issueWith([], request, {}, issueBearer);
+  assert.deepEqual(credential.value, { token: "TOKEN" });
+  assert.equal(credential.signer, "impersonation-proxy-bearer-token");
+  assert.equal(credential.credentialID(), "JTI=id");
+  assert.equal(credential.grantedSeconds, 300);
+  assert.equal(asked[0]?.tokenID, "f00d");
+  assert.deepEqual(asked[0]?.identity.extra, extra);
+
+  const failing: IssueBearer = async () => {
+    throw new Error("no key");
+  };
+  await assert.rejects(issueWith(signers, request, {}, failing), {
+    code: "credential.notIssued",
+    message: "impersonation-proxy-bearer-token failed to issue token: no key",
+  });
 });

@@ -28,6 +28,13 @@ export interface Signer {
   readonly maximumLifetimeSeconds: number;
   /** Whether it certifies a caller's own key (S6: the CSR API never does). */
   readonly acceptsPublicKeys: boolean;
+  /** Absent: always. One that is not active is neither asked nor named. */
+  isActive?(): boolean;
+  /**
+   * For how long, in whole seconds, it may take another's clock to begin the minimum lifetime: only such a shortest
+   * certificate may end that much later than asked. Absent: 0.
+   */
+  readonly signingSeconds?: number | undefined;
   /** Throws when it has no key loaded or cannot issue; the next signer is asked then. */
   issue(request: SigningRequest): Promise<ClientCertificateCredential>;
 }

@@ -22,4 +22,6 @@ export interface AuthorizationDecision {
 /** May this user do this? Throws when no answer could be had, which is a refusal (S4). */
 export interface Authorizer {
   authorize(user: Identity, attributes: RequestAttributes): Promise<AuthorizationDecision>;
+  /** The decision that needs no answer from anywhere, if there is one now; what `authorize` would answer. */
+  known?(user: Identity, attributes: RequestAttributes): AuthorizationDecision | undefined;
 }

@@ -16,6 +16,8 @@ export interface FrontProxyOptions {
 
 /** The kube-apiserver in front of us: it proves itself by certificate and names its caller in headers (A1). */
 export interface FrontProxyAuthenticator extends RequestAuthenticator {
+  /** `authenticate` without waiting, for a certificate that is there; throws where that rejects. */
+  identify(certificate: PresentedCertificate, rawHeaders: readonly string[]): Identity | undefined;
   /** Whether this certificate, at this moment, is a front proxy's; its `X-Forwarded-For` may be believed then (S18). */
   isFrontProxy(certificate: PresentedCertificate | undefined): boolean;
 }
@@ -40,17 +42,24 @@ export function createFrontProxyAuthenticator(options: FrontProxyOptions): Front
     }
   };
 
+  const identify = (
+    certificate: PresentedCertificate,
+    rawHeaders: readonly string[],
+  ): Identity | undefined => {
+    const current = configuration.current;
+    if (current === undefined) {
+      return undefined;
+    }
+    requireFrontProxy(certificate, current.allowedNames);
+    return identityFromHeaders(rawHeaders, current);
+  };
+
   return {
     name: "front-proxy",
     // Async, so that a refusal is a rejection like those of the other authenticators.
-    authenticate: async ({ certificate, rawHeaders }) => {
-      const current = configuration.current;
-      if (certificate === undefined || current === undefined) {
-        return undefined;
-      }
-      requireFrontProxy(certificate, current.allowedNames);
-      return identityFromHeaders(rawHeaders, current);
-    },
+    authenticate: async ({ certificate, rawHeaders }) =>
+      certificate === undefined ? undefined : identify(certificate, rawHeaders),
+    identify,
     isFrontProxy: (certificate) => {
       const current = configuration.current;
       if (certificate === undefined || current === undefined) {

@@ -66,6 +66,28 @@ describe("SubjectAccessReview", () => {
     assert.equal(calls.length, 2);
   });
 
+  test("what is known without asking is what would be answered, for as long", async () => {
+    const authorizer = createSubjectAccessReviewAuthorizer({ client, clock, metrics });
+    const known = (user: Identity, text: string) => authorizer.known?.(user, path(text));
+    assert.equal(known(jane, "/x"), undefined);
+    answer = async () => ({ allowed: false, reason: "no" });
+    await authorizer.authorize(jane, path("/x"));
+    assert.deepEqual(known(jane, "/x"), { allowed: false, reason: "no" });
+    assert.deepEqual(known({ ...jane }, "/x"), { allowed: false, reason: "no" });
+    for (const other of [
+      { ...jane, username: "jo" },
+      { ...jane, uid: "1" },
+      { ...jane, groups: [] },
+    ]) {
+      assert.equal(known(other, "/x"), undefined);
+    }
+    assert.equal(known(jane, "/y"), undefined);
+    assert.deepEqual(known(jane, "/healthz"), { allowed: true, reason: "" });
+    await clock.advance(10_000);
+    assert.equal(known(jane, "/x"), undefined);
+    assert.equal(calls.length, 1);
+  });
+
   test("S4: no two different questions share an answer", async () => {
     const authorizer = createSubjectAccessReviewAuthorizer({ client, clock, metrics });
     const users: Identity[] = [

@@ -35,15 +35,32 @@ export function createSubjectAccessReviewAuthorizer(options: SubjectAccessReview
       if (decision !== undefined) {
         return Promise.resolve(decision);
       }
-      const spec = specOf(user, attributes);
-      // JSON of every field: no separator that a name could contain (S4).
-      const key = JSON.stringify(spec);
+      const key = keyOf(user, attributes);
       return cache.get(key, Buffer.byteLength(key), async (signal) => {
-        const answer = await client.review(subjectAccessReviews, reviewOf(spec), signal);
+        const answer = await client.review(subjectAccessReviews, reviewOf(specOf(user, attributes)), signal);
         return decisionOf(answer);
       });
     },
+    known: (user, attributes) =>
+      withoutAsking(user, attributes) ?? cache.known(keyOf(user, attributes))?.verdict,
   };
+}
+
+const whoKeys = new WeakMap<Identity, string>();
+
+/** JSON of every field: no separator that a name could contain (S4). One JSON text after the other is still unambiguous. */
+function keyOf(user: Identity, attributes: RequestAttributes): string {
+  let who = whoKeys.get(user);
+  if (who === undefined) {
+    who = JSON.stringify([user.username, user.uid ?? "", user.groups, user.extra]);
+    // The same object asks again when it belongs to a certificate (S12); identities are never changed.
+    whoKeys.set(user, who);
+  }
+  if (attributes.kind === "path") {
+    return `${JSON.stringify([attributes.verb, attributes.path])}${who}`;
+  }
+  const { namespace, verb, group, version, resource, subresource, name } = attributes;
+  return `${JSON.stringify([namespace, verb, group, version, resource, subresource, name])}${who}`;
 }
 
 /** The decision that needs no review, if there is one. */

@@ -17,6 +17,8 @@ export interface VerdictCacheOptions {
 
 /** Answers of the API server to identical questions, kept for seconds; errors are never kept (S4). */
 export interface VerdictCache<T> {
+  /** The verdict that counts now, without waiting for anything; nothing is asked when there is none. */
+  known(key: string): { readonly verdict: T } | undefined;
   /** `bytes` is the size of the question behind `key`. Rejects with `request.reviewTimeout` at the deadline. */
   get(key: string, bytes: number, review: (signal: AbortSignal) => Promise<T>): Promise<T>;
 }
@@ -63,15 +65,25 @@ export function createVerdictCache<T>(options: VerdictCacheOptions): VerdictCach
     }
   };
 
+  const lookUp = (key: string): { readonly verdict: T } | undefined => {
+    const found = verdicts.get(key);
+    if (found === undefined) {
+      return undefined;
+    }
+    if (clock.now() < found.until) {
+      onAsked(true);
+      return found;
+    }
+    verdicts.delete(key);
+    return undefined;
+  };
+
   return {
+    known: lookUp,
     get: (key, bytes, review) => {
-      const known = verdicts.get(key);
-      if (known !== undefined) {
-        if (clock.now() < known.until) {
-          onAsked(true);
-          return Promise.resolve(known.verdict);
-        }
-        verdicts.delete(key);
+      const found = lookUp(key);
+      if (found !== undefined) {
+        return Promise.resolve(found.verdict);
       }
       onAsked(false);
       const running = underWay.get(key);

@@ -2,8 +2,8 @@ import type { KeyObject } from "node:crypto";
 
 /** The keys of bearer credentials (S9, S10). */
 export interface BearerKeys {
-  /** What signs now. */
-  readonly signing: { readonly kid: string; readonly privateKey: KeyObject };
+  /** What signs now; undefined: nothing for the moment, as just after a start in the midst of a rotation. */
+  readonly signing: { readonly kid: string; readonly privateKey: KeyObject } | undefined;
   /** Public keys that are trusted now, by `kid`; the signing one among them. */
   readonly trusted: ReadonlyMap<string, KeyObject>;
 }

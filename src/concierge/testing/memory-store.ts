@@ -129,7 +129,10 @@ export function createMemoryCluster(clock: Clock): MemoryCluster {
           scope: ViewScope = {},
         ): ResourceView<T> => {
           const name = scope.fieldSelector?.replace("metadata.name=", "");
+          const labels = (scope.labelSelector ?? "").split(",").map((each) => each.split("="));
           const visible = ({ metadata }: KubernetesObject): boolean =>
+            (scope.labelSelector === undefined ||
+              labels.every(([key = "", value]) => metadata.labels?.[key] === value)) &&
             (scope.namespace === undefined || metadata.namespace === scope.namespace) &&
             (name === undefined || metadata.name === name);
           return {

@@ -18,6 +18,8 @@ export const serverProgram = join(root, "src", "concierge", "main.ts");
 export interface Replica {
   readonly podName: string;
   readonly port: number;
+  /** Where its impersonation proxy listens while the CredentialIssuer says so. */
+  readonly proxyPort: number;
   readonly process: ChildProcess;
   /** Everything it wrote to stderr so far. */
   log(): string;
@@ -101,6 +103,10 @@ export async function installConcierge(
       "api.service.externalName=localhost",
       `api.service.port=${balancer.port}`,
       "logLevel=debug",
+      // The proxy's signer signs only while the proxy is supposed to run; here it needs no Service to be reached.
+      "impersonationProxy.mode=enabled",
+      "impersonationProxy.service.type=None",
+      "impersonationProxy.externalEndpoint=localhost",
       ...(options.values ?? []),
     ].flatMap((value) => ["--set", value]),
   ]);
@@ -142,7 +148,8 @@ export async function installConcierge(
   const stopProbing = options.endpoints === "ready" ? followReadiness(running, balancer) : () => {};
   const startReplica = async (index: number): Promise<Replica> => {
     const podName = pods[index] ?? "";
-    const port = await freePort();
+    // Taken at the same time, so that they differ.
+    const [port, proxyPort] = await Promise.all([freePort(), freePort()]);
     const own = join(folder, `replica-${index}`);
     mkdirSync(join(own, "podinfo"), { recursive: true });
     writeFileSync(join(own, "podinfo", "namespace"), namespace);
@@ -151,11 +158,12 @@ export async function installConcierge(
     const configuration = {
       ...(rendered as object),
       aggregatedAPIServerPort: port,
+      impersonationProxyServerPort: proxyPort,
       ...options.configuration,
       ...options.replicaConfiguration?.(index),
     };
     writeFileSync(join(own, "concierge.yaml"), stringify(configuration));
-    const replica = spawnReplica({ podName, port, folder: own, kubeconfig });
+    const replica = spawnReplica({ podName, port, proxyPort, folder: own, kubeconfig });
     running.set(index, replica);
     replica.process.once("exit", () => {
       if (running.get(index) === replica) {
@@ -245,10 +253,11 @@ export function tail(replica: Replica): string {
 function spawnReplica(options: {
   readonly podName: string;
   readonly port: number;
+  readonly proxyPort: number;
   readonly folder: string;
   readonly kubeconfig: string;
 }): Replica {
-  const { podName, port, folder, kubeconfig } = options;
+  const { podName, port, proxyPort, folder, kubeconfig } = options;
   const child = spawn(
     process.execPath,
     [
@@ -268,6 +277,7 @@ function spawnReplica(options: {
   return {
     podName,
     port,
+    proxyPort,
     process: child,
     log: () => Buffer.concat(chunks).toString("utf8"),
     // A probe, as the kubelet's: it does not verify the certificate.

@@ -226,14 +226,20 @@ export async function startHarness(overrides: HarnessOverrides = {}): Promise<Ha
     tlsProfile: tlsProfiles.secureServer,
     authorizer,
     tokens: authenticateToken === undefined ? undefined : { authenticateToken },
-    issueCredential: async (identity) => {
-      issued.push(identity);
-      return {
-        clientCertificateData: "CERT",
-        clientKeyData: "KEY",
-        notBefore: new Date(Date.UTC(2026, 0, 1, 0, 0, 0, 123)),
-        notAfter: new Date(Date.UTC(2026, 0, 1, 0, 10)),
-      };
+    credentials: {
+      formFor: () => "ClientCertificate",
+      issue: async ({ identity }) => {
+        issued.push(identity);
+        return {
+          value: { clientCertificateData: "CERT", clientKeyData: "KEY" },
+          notBefore: new Date(Date.UTC(2026, 0, 1, 0, 0, 0, 123)),
+          notAfter: new Date(Date.UTC(2026, 0, 1, 0, 10)),
+          expirationTimestamp: new Date(Date.UTC(2026, 0, 1, 0, 9, 15)),
+          grantedSeconds: 600,
+          signer: "test",
+          credentialID: () => "X509SHA256=test",
+        };
+      },
     },
     limits: testLimits,
     metrics: {

@@ -1,45 +1,58 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Clock } from "../../../clock.ts";
 import { LanyardError, messageOf } from "../../../errors.ts";
 import type { Identity } from "../../../identity/identity.ts";
 import { reservedIdentityRule } from "../../../identity/reserved-identities.ts";
 import type { ReservedIdentityOptions } from "../../../identity/reserved-identities.ts";
-import { unsupportedUserInfo } from "../../../identity/unsupported-user-info.ts";
-import type { AuditLog, PersonalInfo } from "../../../telemetry/audit.ts";
+import { unsupportedUserInfo, valueThatHttpChanges } from "../../../identity/unsupported-user-info.ts";
+import { verifyCertificationRequest } from "../../../pki/certificate-signing-request.ts";
+import type { CertificationRequest } from "../../../pki/certificate-signing-request.ts";
+import type { AuditLog } from "../../../telemetry/audit.ts";
+import type { Logger } from "../../../telemetry/log.ts";
 import type {
   AuthenticatorKind,
   AuthenticatorOutcome,
   ExchangeResult,
   Metrics,
 } from "../../../telemetry/metrics.ts";
-import type { AuthenticatorSet, AuthenticatorSettings } from "../../authenticators/authenticator.ts";
-import type { ClientCertificateCredential } from "../../credentials/signer.ts";
+import type {
+  AuthenticatedIdentity,
+  AuthenticatorSet,
+  AuthenticatorSettings,
+} from "../../authenticators/authenticator.ts";
+import type {
+  CredentialForm,
+  CredentialIssuing,
+  IssuedCredential,
+} from "../../credentials/issue-credential.ts";
 import { MAXIMUM_TOKEN_BYTES } from "../../request/limits.ts";
 import type { ConcurrencyLimit, FailureLimiter } from "../../request/limits.ts";
 import { StatusError } from "../../request/status.ts";
 import type { RequestedAuthenticator } from "./authenticator-reference.ts";
+import { auditCredential, auditIssued, auditReceived, auditRefused } from "./exchange-audit.ts";
+import { ExchangeRefusal, rejected, unexpected, unsupported } from "./exchange-refusal.ts";
+import { invalidCertificationRequest } from "./validate-token-credential-request.ts";
 
 export interface ExchangeOptions {
   readonly authenticators: AuthenticatorSet;
-  readonly issueCredential: (
-    identity: Identity,
-    bounds: CredentialBounds,
-  ) => Promise<ClientCertificateCredential>;
+  readonly credentials: Pick<CredentialIssuing, "issue">;
+  /** The deny list (S15); absent: there is none. */
+  readonly isDenied?: IsDenied | undefined;
+  /** Whether a further event names what was issued (`audit.credentialEvents`). */
+  readonly credentialEvents?: boolean | undefined;
   /** S1 as in force now. */
   readonly reservedIdentities: () => Omit<ReservedIdentityOptions, "allowedUsernames" | "allowedGroups">;
   readonly failures: FailureLimiter;
   /** Per authenticator. */
   readonly concurrency: ConcurrencyLimit;
   readonly audit: AuditLog;
+  readonly log: Logger;
   readonly clock: Clock;
   readonly metrics: Pick<Metrics, "exchangeFinished" | "authenticatorCalled">;
 }
 
-/** What narrows a credential besides the cluster's own policy. */
-export interface CredentialBounds {
-  /** Of the authenticator (`spec.credential`). */
-  readonly maximumLifetimeSeconds?: number | undefined;
-}
+/** Whether a user, or the token that was shown (hex SHA-256), is on the deny list (S15). */
+export type IsDenied = (who: { readonly username: string; readonly tokenID: string }) => boolean;
 
 export interface ExchangeRequest {
   readonly token: string;
@@ -47,37 +60,23 @@ export interface ExchangeRequest {
   readonly auditID: string;
   /** For rate limits (S18). */
   readonly source: string;
+  /** S9. */
+  readonly form: CredentialForm;
+  /** `metadata.name`, for refusals. */
+  readonly name: string;
+  /** `spec.expirationSeconds`, validated. */
+  readonly requestedSeconds?: number | undefined;
+  /** `spec.certificateSigningRequest`; its signature has not been looked at yet (S8). */
+  readonly certificationRequest?: CertificationRequest | undefined;
   readonly signal: AbortSignal;
 }
 
 /** Token in, credential out; undefined is "authentication failed", whatever the reason: that is only in the audit log. */
-export type Exchange = (request: ExchangeRequest) => Promise<ClientCertificateCredential | undefined>;
-
-/** Why there is no credential, in the terms of contract 2.5. */
-class ExchangeRefusal extends LanyardError {
-  readonly event: "Unexpected Error" | "Authentication Failed" | "Unsupported UserInfo";
-  readonly result: ExchangeResult;
-  readonly fields: Readonly<Record<string, unknown>>;
-  readonly personalInfo: PersonalInfo | undefined;
-
-  constructor(
-    event: ExchangeRefusal["event"],
-    result: ExchangeResult,
-    fields: Readonly<Record<string, unknown>>,
-    personalInfo?: PersonalInfo,
-  ) {
-    super({ code: "exchange.refused", message: event });
-    this.name = "ExchangeRefusal";
-    this.event = event;
-    this.result = result;
-    this.fields = fields;
-    this.personalInfo = personalInfo;
-  }
-}
+export type Exchange = (request: ExchangeRequest) => Promise<IssuedCredential | undefined>;
 
 /**
- * The exchange of contract 2.3 to 2.5: one function per step, each of which passes on or refuses. Only a 429 Status leaves
- * it as an error (S18).
+ * The exchange of contract 2.3 to 2.5: one function per step, each of which passes on or refuses. Only a Status leaves it as
+ * an error: 429 (S18), and 422 for a certificate signing request that its own key did not sign (S8).
  */
 export function createExchange(options: ExchangeOptions): Exchange {
   const { failures, clock, metrics } = options;
@@ -86,13 +85,22 @@ export function createExchange(options: ExchangeOptions): Exchange {
     const startedAt = clock.now();
     const finished = (result: ExchangeResult): void =>
       metrics.exchangeFinished(result, (clock.now() - startedAt) / 1000);
-    auditReceived(options, request);
+    const tokenID = hash("sha256", request.token, "hex");
+    auditReceived(options, request, tokenID);
     try {
-      const { identity, settings } = await authenticate(options, request);
-      refuseUnsupportedUserInfo(identity);
+      const { identity, settings, tokenExpiresAt } = await authenticate(options, request);
+      refuseUnsupportedUserInfo(identity, request);
       const allowed = refuseReservedIdentity(options, identity, settings);
-      const credential = await sign(options, allowed, settings);
+      refuseDenied(options, request, allowed, tokenID);
+      proveKeyPossession(request);
+      const credential = await issue(options, request, {
+        identity: allowed,
+        tokenID,
+        tokenExpiresAt,
+        authenticatorMaximumSeconds: settings.maximumLifetimeSeconds,
+      });
       auditIssued(options, request, allowed, credential);
+      auditCredential(options, request, tokenID, credential);
       finished("issued");
       return credential;
     } catch (error) {
@@ -101,6 +109,9 @@ export function createExchange(options: ExchangeOptions): Exchange {
       }
       auditRefused(options, request, error);
       finished(error.result);
+      if (error.answer !== undefined) {
+        throw error.answer;
+      }
       return undefined;
     }
   };
@@ -110,15 +121,13 @@ function limiterKey({ apiGroup, kind, name }: RequestedAuthenticator): string {
   return JSON.stringify([apiGroup, kind, name]);
 }
 
-function auditReceived({ audit }: ExchangeOptions, { token, auditID }: ExchangeRequest): void {
-  const tokenID = createHash("sha256").update(token).digest("hex");
-  audit.record({ message: "TokenCredentialRequest Token Received", auditID, fields: { tokenID } });
+interface Authenticated {
+  readonly identity: Identity;
+  readonly settings: AuthenticatorSettings;
+  readonly tokenExpiresAt: number | undefined;
 }
 
-async function authenticate(
-  options: ExchangeOptions,
-  request: ExchangeRequest,
-): Promise<{ readonly identity: Identity; readonly settings: AuthenticatorSettings }> {
+async function authenticate(options: ExchangeOptions, request: ExchangeRequest): Promise<Authenticated> {
   const { authenticators, failures, concurrency } = options;
   const { token, authenticator: reference, source, signal } = request;
   if (Buffer.byteLength(token) > MAXIMUM_TOKEN_BYTES) {
@@ -131,9 +140,9 @@ async function authenticate(
     failures.recordFailure(source);
     throw unexpected("authenticator_error", "authenticator returned an error", "no such authenticator");
   }
-  let identity: Identity | undefined;
+  let authenticated: AuthenticatedIdentity | undefined;
   try {
-    identity = await concurrency.run(limiterKey(reference), () =>
+    authenticated = await concurrency.run(limiterKey(reference), () =>
       measured(options, reference, () => authenticator.authenticate(token, signal)),
     );
   } catch (error) {
@@ -146,7 +155,7 @@ async function authenticate(
     }
     throw unexpected("authenticator_error", "authenticator returned an error", messageOf(error));
   }
-  if (identity === undefined) {
+  if (authenticated === undefined) {
     failures.recordFailure(source, limiterKey(reference));
     throw rejected();
   }
@@ -158,14 +167,15 @@ async function authenticate(
       "the authenticator changed while it judged the token",
     );
   }
-  return { identity, settings: authenticator.settings ?? {} };
+  const { tokenExpiresAt, ...identity } = authenticated;
+  return { identity, settings: authenticator.settings ?? {}, tokenExpiresAt };
 }
 
 async function measured(
   { clock, metrics }: ExchangeOptions,
   { kind }: RequestedAuthenticator,
-  call: () => Promise<Identity | undefined>,
-): Promise<Identity | undefined> {
+  call: () => Promise<AuthenticatedIdentity | undefined>,
+): Promise<AuthenticatedIdentity | undefined> {
   const startedAt = clock.now();
   let outcome: AuthenticatorOutcome = "error";
   try {
@@ -178,8 +188,15 @@ async function measured(
   }
 }
 
-function refuseUnsupportedUserInfo(identity: Identity): void {
-  const err = unsupportedUserInfo(identity);
+/**
+ * Contract 2.3, S2. Extras that a JWTAuthenticator maps go into a bearer credential or nowhere (S3); their keys were checked
+ * when its object changed. Nobody has checked those of a webhook.
+ */
+function refuseUnsupportedUserInfo(identity: Identity, { form, authenticator }: ExchangeRequest): void {
+  const mayHaveExtras = form === "BearerToken" && authenticator.kind === "JWTAuthenticator";
+  const err = mayHaveExtras
+    ? (unsupportedUserInfo({ ...identity, extra: {} }) ?? valueThatHttpChanges(identity))
+    : unsupportedUserInfo(identity);
   if (err !== undefined) {
     throw unsupported(identity, err);
   }
@@ -202,77 +219,57 @@ function refuseReservedIdentity(
   return allowed;
 }
 
-async function sign(
-  { issueCredential }: ExchangeOptions,
-  identity: Identity,
-  { maximumLifetimeSeconds }: AuthenticatorSettings,
-): Promise<ClientCertificateCredential> {
-  try {
-    return await issueCredential(identity, { maximumLifetimeSeconds });
-  } catch (error) {
-    throw unexpected("signer_error", "cert issuer returned an error", messageOf(error));
+/** S15. The line in the log says why; the audit line and the answer are those of any rejected token. */
+function refuseDenied(
+  { isDenied, failures, log }: ExchangeOptions,
+  { auditID, source }: ExchangeRequest,
+  { username }: Identity,
+  tokenID: string,
+): void {
+  if (isDenied?.({ username, tokenID }) === true) {
+    failures.recordFailure(source);
+    log.info("the deny list refused a login", { auditID, tokenID });
+    throw rejected();
   }
 }
 
-function auditIssued(
-  { audit }: ExchangeOptions,
-  { auditID, authenticator }: ExchangeRequest,
-  { username, groups }: Identity,
-  { notBefore, notAfter }: ClientCertificateCredential,
-): void {
-  audit.record({
-    message: "TokenCredentialRequest Authenticated User",
-    auditID,
-    personalInfo: { username, groups },
-    fields: {
-      issuedClientCert: { notBefore: rfc3339(notBefore), notAfter: rfc3339(notAfter) },
-      authenticator: shown(authenticator),
-    },
-  });
+/** S8: only now, as anybody can send a request, but only whom the authenticator knows gets here. */
+function proveKeyPossession({ certificationRequest, name }: ExchangeRequest): void {
+  if (certificationRequest === undefined) {
+    return;
+  }
+  try {
+    verifyCertificationRequest(certificationRequest);
+  } catch (error) {
+    if (!(error instanceof LanyardError)) {
+      throw error;
+    }
+    throw unexpected(
+      "signer_error",
+      "cert issuer returned an error",
+      `spec.certificateSigningRequest ${error.message}`,
+      new StatusError(invalidCertificationRequest(name, error)),
+    );
+  }
 }
 
-function auditRefused(
-  { audit }: ExchangeOptions,
-  { auditID, authenticator }: ExchangeRequest,
-  refusal: ExchangeRefusal,
-): void {
-  const { event, fields, personalInfo } = refusal;
-  audit.record({
-    message: `TokenCredentialRequest ${event}`,
-    auditID,
-    ...(personalInfo === undefined ? {} : { personalInfo }),
-    fields: { ...fields, authenticator: shown(authenticator) },
-  });
-}
-
-function shown({ apiGroup, kind, name }: RequestedAuthenticator): object {
-  return { apiGroup, kind, name };
-}
-
-function rejected(): ExchangeRefusal {
-  return new ExchangeRefusal("Authentication Failed", "authentication_failed", {
-    reason: "auth rejected by authenticator",
-  });
-}
-
-function unexpected(result: ExchangeResult, reason: string, err: string): ExchangeRefusal {
-  return new ExchangeRefusal("Unexpected Error", result, { reason, err });
-}
-
-function unsupported({ username, uid, extra }: Identity, err: string): ExchangeRefusal {
-  return new ExchangeRefusal(
-    "Unsupported UserInfo",
-    "unsupported_identity",
-    {
-      userInfoExtrasCount: Object.keys(extra).length,
-      reason: "unsupported value in userInfo returned by authenticator",
-      err,
-    },
-    { userInfoName: username, userInfoUID: uid ?? "" },
-  );
-}
-
-/** RFC 3339 in UTC, whole seconds, as `metav1.Time` prints it. */
-export function rfc3339(time: Date): string {
-  return `${time.toISOString().slice(0, 19)}Z`;
+async function issue(
+  { credentials }: ExchangeOptions,
+  { form, requestedSeconds, certificationRequest, signal }: ExchangeRequest,
+  who: Pick<
+    Parameters<CredentialIssuing["issue"]>[0],
+    "identity" | "tokenID" | "tokenExpiresAt" | "authenticatorMaximumSeconds"
+  >,
+): Promise<IssuedCredential> {
+  try {
+    return await credentials.issue({
+      ...who,
+      form,
+      requestedSeconds,
+      publicKeyInfo: certificationRequest?.publicKeyInfo,
+      signal,
+    });
+  } catch (error) {
+    throw unexpected("signer_error", "cert issuer returned an error", messageOf(error));
+  }
 }

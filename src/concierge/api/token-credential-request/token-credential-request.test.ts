@@ -45,12 +45,17 @@ describe("exchange", () => {
     assert.equal(answer.status, 201);
     assert.equal(
       answer.body,
-      `${PREFIX}{"credential":{"expirationTimestamp":"2026-01-01T00:10:00Z","clientCertificateData":"CERT","clientKeyData":"KEY"}}}\n`,
+      `${PREFIX}{"credential":{"expirationTimestamp":"2026-01-01T00:09:15Z","clientCertificateData":"CERT","clientKeyData":"KEY"}}}\n`,
     );
     assert.deepEqual(harness.issued, [{ username: "jane", groups: ["ops"], extra: {} }]);
     const auditID = String(answer.headers["audit-id"]);
     assert.deepEqual(harness.audit, [
-      { message: "TokenCredentialRequest Token Received", auditID, fields: { tokenID: tokenID("t-1") } },
+      {
+        message: "TokenCredentialRequest Token Received",
+        auditID,
+        fields: { tokenID: tokenID("t-1") },
+        mayWait: true,
+      },
       {
         message: "TokenCredentialRequest Authenticated User",
         auditID,

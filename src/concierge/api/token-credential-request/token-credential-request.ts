@@ -3,33 +3,47 @@ import { replaceApiGroupSuffix } from "../../../kube/api-group-suffix.ts";
 import { API_VERSION } from "../../../resources/kind.ts";
 import { tokenCredentialRequestKind } from "../../../resources/token-credential-request.ts";
 import type { TokenCredentialRequest } from "../../../resources/token-credential-request.ts";
-import type { ClientCertificateCredential } from "../../credentials/signer.ts";
+import type { CredentialIssuing, IssuedCredential } from "../../credentials/issue-credential.ts";
+import { headerValues } from "../../request/raw-headers.ts";
 import type { Collection } from "../collections.ts";
 import { requestedAuthenticator } from "./authenticator-reference.ts";
-import { rfc3339 } from "./exchange.ts";
 import type { Exchange } from "./exchange.ts";
-import { validateTokenCredentialRequest } from "./validate-token-credential-request.ts";
+import { rfc3339 } from "./exchange-audit.ts";
+import { validateExtensions, validateTokenCredentialRequest } from "./validate-token-credential-request.ts";
 
 export interface TokenCredentialRequestOptions {
   readonly apiGroupSuffix: string;
   readonly exchange: Exchange;
+  readonly credentials: Pick<CredentialIssuing, "formFor">;
   readonly clock: Clock;
 }
 
+/** Set by the impersonation proxy, which drops what its client sent. It selects the form of the answer, never the identity (S9). */
+const THROUGH_PROXY_HEADER = "x-lanyard-through-proxy";
+
 /** `tokencredentialrequests` (contract 2). */
 export function createTokenCredentialRequestCollection(options: TokenCredentialRequestOptions): Collection {
-  const { apiGroupSuffix, exchange, clock } = options;
+  const { apiGroupSuffix, exchange, credentials, clock } = options;
   const group = replaceApiGroupSuffix(tokenCredentialRequestKind.resource.group, apiGroupSuffix);
   return {
     kind: tokenCredentialRequestKind,
     group,
-    create: async ({ object, name, dryRun, context, signal }) => {
+    create: async ({ object, name, dryRun, rawHeaders, context, signal }) => {
       const { spec } = object as Partial<TokenCredentialRequest>;
       const token = spec?.token ?? "";
       const namespace = context.attributes.kind === "resource" ? context.attributes.namespace : "";
       validateTokenCredentialRequest({ token, name, dryRun, namespace });
+      const form = credentials.formFor(cameThroughProxy(rawHeaders));
+      const extensions = validateExtensions(name, {
+        expirationSeconds: spec?.expirationSeconds,
+        // There is no key in a token: whoever gets one is not told what is wrong with theirs (S9).
+        certificateSigningRequest: form === "BearerToken" ? undefined : spec?.certificateSigningRequest,
+      });
       const credential = await exchange({
+        ...extensions,
         token,
+        form,
+        name,
         authenticator: requestedAuthenticator(spec?.authenticator, apiGroupSuffix, clock.now()),
         auditID: context.auditID,
         source: context.source,
@@ -40,8 +54,13 @@ export function createTokenCredentialRequestCollection(options: TokenCredentialR
   };
 }
 
+function cameThroughProxy(rawHeaders: readonly string[]): boolean {
+  const values = headerValues(rawHeaders, THROUGH_PROXY_HEADER);
+  return values.length === 1 && values[0] === "true";
+}
+
 /** A new object in Go's key order; nothing of the request is echoed (contract 2.1). */
-function answer(group: string, credential: ClientCertificateCredential | undefined): object {
+function answer(group: string, credential: IssuedCredential | undefined): object {
   return {
     kind: tokenCredentialRequestKind.resource.kind,
     apiVersion: `${group}/${API_VERSION}`,
@@ -52,9 +71,8 @@ function answer(group: string, credential: ClientCertificateCredential | undefin
         ? { message: "authentication failed" }
         : {
             credential: {
-              expirationTimestamp: rfc3339(credential.notAfter),
-              clientCertificateData: credential.clientCertificateData,
-              clientKeyData: credential.clientKeyData,
+              expirationTimestamp: rfc3339(credential.expirationTimestamp),
+              ...credential.value,
             },
           },
   };

@@ -4,9 +4,12 @@ import { createCertificateAuthority } from "../../../pki/certificate-authority.t
 import type { AuditEvent } from "../../../telemetry/audit.ts";
 import { createExchange } from "../../api/token-credential-request/exchange.ts";
 import { createCertificateSigner } from "../../credentials/certificate-signer.ts";
-import { decideLifetime } from "../../credentials/lifetime.ts";
-import type { ClientCertificateCredential } from "../../credentials/signer.ts";
+import { createCredentialIssuing } from "../../credentials/issue-credential.ts";
+import type { IssuedCredential } from "../../credentials/issue-credential.ts";
+import { MAXIMUM_LIFETIME_SECONDS } from "../../credentials/lifetime.ts";
 import { createConcurrencyLimit, createFailureLimiter } from "../../request/limits.ts";
+import { silentLogger } from "../../../telemetry/log.ts";
+import { defaultCredentialSettings } from "../../state/credential-settings.ts";
 import { createHolder } from "../../state/holder.ts";
 import { createAuthenticatorCache } from "../authenticator-cache.ts";
 import type { AuthenticatorCache } from "../authenticator-cache.ts";
@@ -24,10 +27,7 @@ export interface ExchangeBench {
   readonly bounds: readonly (number | undefined)[];
   reference(kind: AuthenticatorReference["kind"]): AuthenticatorReference;
   put(kind: AuthenticatorReference["kind"], authenticator: Authenticator): void;
-  exchange(
-    kind: AuthenticatorReference["kind"],
-    token: string,
-  ): Promise<ClientCertificateCredential | undefined>;
+  exchange(kind: AuthenticatorReference["kind"], token: string): Promise<IssuedCredential | undefined>;
 }
 
 /** Real certificates from a CA of its own, no rate limits. */
@@ -42,6 +42,7 @@ export async function createExchangeBench(options: { readonly clock?: Clock } = 
   const signer = createCertificateSigner({
     name: "test",
     keyPair: createHolder<typeof authority | undefined>(authority),
+    maximumLifetimeSeconds: MAXIMUM_LIFETIME_SECONDS,
   });
   const cache = createAuthenticatorCache();
   const audit: AuditEvent[] = [];
@@ -54,16 +55,24 @@ export async function createExchangeBench(options: { readonly clock?: Clock } = 
     tokenReviews: plenty,
     concurrentCreates: 10_000,
   };
+  const credentials = createCredentialIssuing({
+    signers: [signer],
+    settings: createHolder(defaultCredentialSettings),
+    clock,
+  });
   const exchange = createExchange({
     authenticators: cache,
-    issueCredential: (identity, { maximumLifetimeSeconds }) => {
-      bounds.push(maximumLifetimeSeconds);
-      return signer.issue(identity, decideLifetime({ now: clock.now() }));
+    credentials: {
+      issue: (request) => {
+        bounds.push(request.authenticatorMaximumSeconds);
+        return credentials.issue(request);
+      },
     },
     reservedIdentities: () => ({ neverAllowedUsernames: ["front-proxy-client"] }),
     failures: createFailureLimiter({ limits, clock, metrics }),
     concurrency: createConcurrencyLimit({ maximum: 10_000, metrics }),
     audit: { record: (event) => audit.push(event) },
+    log: silentLogger,
     clock,
     metrics,
   });
@@ -84,6 +93,8 @@ export async function createExchangeBench(options: { readonly clock?: Clock } = 
         authenticator: reference(kind),
         auditID: "audit",
         source: "127.0.0.1",
+        form: "ClientCertificate",
+        name: "",
         signal: new AbortController().signal,
       }),
   };

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { goQuoteBytes } from "../../go-text.ts";
+import { goQuoteBytes } from "./go-text.ts";
 
 export type EndpointAddressResult =
   { readonly host: string; readonly port: number; readonly error?: undefined } | { readonly error: string };

@@ -1,0 +1,242 @@
+import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { stringify } from "yaml";
+import { authenticatorStatuses } from "../../hack/demo/authenticator-statuses.ts";
+import { AUTHENTICATOR, jwtAuthenticator } from "../../hack/demo/issuer.ts";
+import { startStandaloneServer } from "../../hack/demo/standalone-server.ts";
+import type { StandaloneServer } from "../../hack/demo/standalone-server.ts";
+import type { TestIssuer } from "../oidc/issuer.ts";
+import { AUTHENTICATION_GROUP } from "../../src/concierge/authenticators/authenticator.ts";
+import { FLOOR_WORK, WHOLE_PATH } from "./exchange-floor.ts";
+import type { FloorMessage, FloorReady, FloorSetup } from "./exchange-floor.ts";
+import { createLoad, CREDENTIAL, median, percentile } from "./load.ts";
+import type { Load, Target } from "./load.ts";
+import { processCpuMilliseconds } from "./process-cpu.ts";
+
+const LOGIN = "/apis/login.concierge.pinniped.dev/v1alpha1/tokencredentialrequests";
+const CONNECTIONS = 16;
+const BATCH = 400;
+const WARM_UP_ROUNDS = 8;
+const ROUNDS = 30;
+const LIMITS = { ratio: 1.5, p99Milliseconds: 15 };
+const OPEN_LOOP = { perSecond: 200, seconds: 20 };
+/** Latency is the machine's as much as ours: only so many times the limit is a failure. */
+const P99_TOLERANCE = 5;
+const USER = { username: "jane.doe@example.com", groups: ["developers", "on-call", "team-7"] };
+
+/**
+ * CPU of one exchange beside its floor, and its latency at a fixed rate (design.md section 9, clarification 46). Server, floor and
+ * this client are processes of their own; a round measures all in turn, so that what else happens on the machine meets all alike.
+ * Throws above the limits.
+ */
+export async function benchExchange(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "lanyard-bench-"));
+  const issuer = await startQuietIssuer();
+  const load = createLoad(CONNECTIONS);
+  let server: StandaloneServer | undefined;
+  let floor: Floor | undefined;
+  try {
+    server = await startServer(folder, issuer);
+    const token = await issuer.getIdToken(USER);
+    const target = exchangeTarget(server, token);
+    const answer = await load.post(target);
+    if (!answer.includes(CREDENTIAL)) {
+      throw new Error(`the exchange failed: ${answer} ${server.lastLines(3)}`);
+    }
+    const [publicKey] = issuer.publicKeys();
+    if (publicKey === undefined) {
+      throw new TypeError("the issuer has no key");
+    }
+    floor = await startFloor({
+      path: LOGIN,
+      answerBytes: Buffer.byteLength(answer),
+      token,
+      issuer: issuer.issuerUrl,
+      audience: issuer.clientId,
+      publicKey,
+      connections: CONNECTIONS,
+    });
+    const ratio = await compareCpu(load, server, target, floor);
+    const p99 = await measureLatency(load, target);
+    if (ratio > LIMITS.ratio) {
+      throw new Error(`an exchange costs ${ratio.toFixed(2)} x its floor, more than ${LIMITS.ratio}`);
+    }
+    if (p99 > LIMITS.p99Milliseconds * P99_TOLERANCE) {
+      throw new Error(`p99 is far above its limit: ${p99.toFixed(1)} ms`);
+    }
+  } finally {
+    load.close();
+    floor?.process.kill();
+    await server?.stop();
+    await issuer.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function startQuietIssuer(): Promise<TestIssuer> {
+  const { warn } = console;
+  // The provider's library warns of Node versions that it does not know and of its memory store: no concern here.
+  console.warn = () => {};
+  try {
+    const { startIssuer } = await import("../oidc/issuer.ts");
+    return await startIssuer({ users: [USER] });
+  } finally {
+    console.warn = warn;
+  }
+}
+
+/** The whole server, as `npm start` runs it, with one JWTAuthenticator that is ready. */
+async function startServer(folder: string, issuer: TestIssuer): Promise<StandaloneServer> {
+  const manifestsFolder = join(folder, "manifests");
+  mkdirSync(manifestsFolder, { mode: 0o700 });
+  writeFileSync(join(manifestsFolder, "authenticator.yaml"), stringify(jwtAuthenticator(issuer)), {
+    mode: 0o600,
+  });
+  const stateFolder = join(folder, "state");
+  const configFile = join(folder, "concierge.yaml");
+  writeFileSync(
+    configFile,
+    stringify({ log: { level: "info" }, standalone: { stateFolder, listenAddress: "127.0.0.1:0" } }),
+  );
+  const server = await startStandaloneServer({
+    manifestsFolder,
+    configFile,
+    workingFolder: folder,
+    logFile: join(folder, "server.log"),
+  });
+  const limit = performance.now() + 15_000;
+  while (!authenticatorStatuses(stateFolder).some(({ phase }) => phase === "Ready")) {
+    if (performance.now() > limit) {
+      await server.stop();
+      throw new Error(`the authenticator did not get ready: ${server.lastLines(3)}`);
+    }
+    await delay(20);
+  }
+  return server;
+}
+
+function exchangeTarget(server: StandaloneServer, token: string): Target {
+  return {
+    port: Number(new URL(server.address).port),
+    caPem: server.caPem,
+    path: LOGIN,
+    body: JSON.stringify({
+      apiVersion: "login.concierge.pinniped.dev/v1alpha1",
+      kind: "TokenCredentialRequest",
+      spec: {
+        token,
+        authenticator: { apiGroup: AUTHENTICATION_GROUP, kind: "JWTAuthenticator", name: AUTHENTICATOR },
+      },
+    }),
+  };
+}
+
+interface Floor {
+  readonly process: ChildProcess;
+  readonly pid: number;
+  readonly ready: FloorReady;
+  send(message: FloorMessage): Promise<unknown>;
+}
+
+async function startFloor(setup: FloorSetup): Promise<Floor> {
+  const child = fork(join(import.meta.dirname, "exchange-floor.ts"));
+  const { pid } = child;
+  if (pid === undefined) {
+    throw new Error("the floor did not start");
+  }
+  const send = async (message: FloorMessage): Promise<unknown> => {
+    child.send(message);
+    const [answer] = (await once(child, "message")) as [unknown];
+    return answer;
+  };
+  return { process: child, pid, ready: (await send(setup)) as FloorReady, send };
+}
+
+/** Prints one exchange and the parts of its floor; answers the ratio. */
+async function compareCpu(
+  load: Load,
+  server: StandaloneServer,
+  target: Target,
+  floor: Floor,
+): Promise<number> {
+  /** Milliseconds of CPU that a process needs for one of `BATCH` things. */
+  const cost = async (pid: number, work: () => Promise<unknown>): Promise<number> => {
+    const before = processCpuMilliseconds(pid);
+    await work();
+    return (processCpuMilliseconds(pid) - before) / BATCH;
+  };
+  const post = async (to: Target, expected: string): Promise<void> => {
+    const good = await load.closedLoop(to, BATCH, expected);
+    if (good !== BATCH) {
+      throw new Error(`only ${good} of ${BATCH} answers were good`);
+    }
+  };
+  const exchanges: number[] = [];
+  const floors: number[] = [];
+  const wholes: number[] = [];
+  const parts: Record<"post" | (typeof FLOOR_WORK)[number], number[]> = {
+    post: [],
+    verify: [],
+    keyPair: [],
+    sign: [],
+  };
+  for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
+    const exchange = await cost(server.pid, () => post(target, CREDENTIAL));
+    let sum = await cost(floor.pid, () => post({ ...target, ...floor.ready }, "xxx"));
+    const whole = await cost(floor.pid, () => post({ ...target, ...floor.ready, path: WHOLE_PATH }, "xxx"));
+    const costs = { post: sum, verify: 0, keyPair: 0, sign: 0 };
+    for (const work of FLOOR_WORK) {
+      costs[work] = await cost(floor.pid, () => floor.send({ work, count: BATCH }));
+      sum += costs[work];
+    }
+    if (round >= 0) {
+      exchanges.push(exchange);
+      floors.push(sum);
+      wholes.push(whole);
+      parts.post.push(costs.post);
+      for (const work of FLOOR_WORK) {
+        parts[work].push(costs[work]);
+      }
+    }
+  }
+  // Of each round for itself: a machine that slows down for a while slows both.
+  const ratioTo = (others: readonly number[]): number =>
+    median(exchanges.map((exchange, index) => exchange / (others[index] ?? Number.NaN)));
+  const ratio = ratioTo(floors);
+  const line = (what: string, values: readonly number[]): void =>
+    console.log(`${what.padEnd(34)}${median(values).toFixed(3)} ms CPU`);
+  console.log(`median of ${ROUNDS} rounds of ${BATCH}, ${CONNECTIONS} connections`);
+  line("exchange", exchanges);
+  line("floor", floors);
+  line("  empty Fastify POST", parts.post);
+  line("  jose.jwtVerify", parts.verify);
+  line("  P-256 key pair", parts.keyPair);
+  line("  P-256 signature", parts.sign);
+  // Work that runs by itself finds everything in the processor's caches; this is what the same costs between two requests.
+  line("the four in one handler", wholes);
+  console.log(`${"exchange / four in one handler".padEnd(34)}${ratioTo(wholes).toFixed(2)}`);
+  console.log(
+    `${"exchange / floor".padEnd(34)}${ratio.toFixed(2)}   limit ${LIMITS.ratio}: ${verdict(ratio <= LIMITS.ratio)}`,
+  );
+  return ratio;
+}
+
+/** Prints the latency at a fixed rate; answers its p99 in milliseconds. */
+async function measureLatency(load: Load, target: Target): Promise<number> {
+  const { perSecond, seconds } = OPEN_LOOP;
+  const times = await load.openLoop(target, perSecond, seconds, CREDENTIAL);
+  const [p50, p99] = [percentile(times, 0.5), percentile(times, 0.99)];
+  console.log(
+    `at ${perSecond}/s for ${seconds} s, open loop: p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms` +
+      `   limit ${LIMITS.p99Milliseconds} ms: ${verdict(p99 <= LIMITS.p99Milliseconds)}`,
+  );
+  return p99;
+}
+
+function verdict(holds: boolean): string {
+  return holds ? "holds" : "MISSED";
+}
