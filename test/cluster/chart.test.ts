@@ -9,6 +9,7 @@ import type { Cluster } from "../../hack/cluster/cluster.ts";
 import { loadImage } from "../../hack/cluster/images.ts";
 import { buildImage } from "../../hack/image/image.ts";
 import { kubectl } from "../integration/harness/concierge.ts";
+import { eventually } from "../integration/harness/eventually.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const image = { repository: "localhost/lanyard-concierge", tag: "test" };
@@ -48,16 +49,6 @@ describe("the chart on a real node", () => {
 
   it("installs with Helm, and two Pods become ready behind Available APIServices", async () => {
     await kubectl(here(), ["create", "namespace", namespace]);
-    // The agent that reads the cluster's signing key is a later step: its key goes where the signer looks for one.
-    await kubectl(here(), [
-      "create",
-      "secret",
-      "generic",
-      `--namespace=${namespace}`,
-      `${app}-impersonation-proxy-signer-ca-certificate`,
-      `--from-file=caCertificate=${here().ca.cert}`,
-      `--from-file=caCertificatePrivateKey=${here().ca.key}`,
-    ]);
     const installed = await here().exec([
       await ensureHelm(),
       "install",
@@ -88,6 +79,32 @@ describe("the chart on a real node", () => {
       "apiservice/v1alpha1.login.concierge.pinniped.dev",
       "apiservice/v1alpha1.identity.concierge.pinniped.dev",
     ]);
+  });
+
+  it("the agent Pod runs and is alone of its kind, and the cluster's key is fetched", async () => {
+    const agent = await eventually(
+      "a running agent Pod and a fetched key",
+      async () => {
+        const [reason, phases] = await Promise.all([
+          kubectl(here(), [
+            "get",
+            "credentialissuer",
+            `${app}-config`,
+            '--output=jsonpath={.status.strategies[?(@.type=="KubeClusterSigningCertificate")].reason}',
+          ]),
+          kubectl(here(), [
+            "get",
+            "pods",
+            `--namespace=${namespace}`,
+            "--selector=kube-cert-agent.pinniped.dev=v3",
+            "--output=jsonpath={range .items[*]}{.status.phase} {.spec.nodeName}{end}",
+          ]),
+        ]);
+        return reason === "FetchedKey" && phases;
+      },
+      { seconds: 85, intervalMilliseconds: 500 },
+    );
+    assert.equal(agent, "Running lanyard-node");
   });
 
   it("both replicas answer exchanges through the kube-apiserver, and the certificate is its user", async () => {

@@ -16,6 +16,7 @@ import type { KeyPairPem } from "../../src/pki/key-pair.ts";
 import type { CredentialIssuerStrategy } from "../../src/resources/credential-issuer-status.ts";
 import { eventually } from "../integration/harness/eventually.ts";
 import { kubectl } from "../integration/harness/concierge.ts";
+import { exchangeFailed } from "../integration/harness/exchange.ts";
 
 const root = join(import.meta.dirname, "..", "..");
 const image = { repository: "localhost/lanyard-concierge", tag: "credentials" };
@@ -34,21 +35,28 @@ interface PodList {
   }[];
 }
 
-/** A credential as the exchange gave it, and whom the kube-apiserver took it for. */
-interface Exchanged {
-  readonly credential: { readonly clientCertificateData: string; readonly clientKeyData: string };
-  readonly whoAmI: {
-    readonly status: {
-      readonly kubernetesUserInfo: {
-        readonly user: { readonly username: string; readonly groups: readonly string[] };
-      };
+/** The answer to a WhoAmIRequest. */
+interface WhoAmI {
+  readonly status: {
+    readonly kubernetesUserInfo: {
+      readonly user: { readonly username: string; readonly groups: readonly string[] };
     };
   };
+}
+
+/** A credential as the exchange gave it, and whom the servers took it for. */
+interface Exchanged {
+  readonly credential: { readonly clientCertificateData: string; readonly clientKeyData: string };
+  /** Of a caller that the kube-apiserver does not know, its `Status`. */
+  readonly whoAmI: WhoAmI | { readonly kind: "Status"; readonly code: number };
+  readonly whoAmIThroughProxy?: WhoAmI;
 }
 
 describe("credentials on a real node", () => {
   let folder: string;
   let cluster: Cluster | undefined;
+  /** Of the key that the controller manager has at present, PEM. */
+  let clusterAuthority = "";
   const here = (): Cluster => {
     assert.ok(cluster, "the cluster is up");
     return cluster;
@@ -75,26 +83,67 @@ describe("credentials on a real node", () => {
         ({ metadata, status }) => metadata.uid !== except && status.phase === "Running",
       ),
     );
-  const exchange = async (): Promise<Exchanged> => {
+  const inside = async <T>(...args: readonly string[]): Promise<T> => {
     const result = await here().exec([
       process.execPath,
       join(import.meta.dirname, "inside.ts"),
       nodeAddress,
-      "1",
+      ...args,
     ]);
     assert.equal(result.code, 0, result.stderr);
-    return JSON.parse(result.stdout.trim().split("\n").at(-1) ?? "") as Exchanged;
+    return JSON.parse(result.stdout.trim().split("\n").at(-1) ?? "") as T;
   };
-  /** Waits until both replicas sign with `authority`; a certificate that the kube-apiserver does not accept is an error. */
-  const signedBy = (authority: string): Promise<Exchanged> =>
+  const exchange = (...proxy: readonly string[]): Promise<Exchanged> => inside("1", ...proxy);
+  /** Waits until both replicas sign with `authority`; `proxy` is the URL and the CA of who is asked besides the kube-apiserver. */
+  const signedBy = (authority: string, ...proxy: readonly string[]): Promise<Exchanged> =>
     until("a certificate of the present key", async () => {
-      const answers = [await exchange(), await exchange(), await exchange()];
+      const answers = [await exchange(...proxy), await exchange(...proxy), await exchange(...proxy)];
       const ca = new X509Certificate(authority);
       const all = answers.every(({ credential }) =>
         new X509Certificate(credential.clientCertificateData).verify(ca.publicKey),
       );
       return all ? answers[0] : undefined;
     });
+  const helm = async (verb: "install" | "upgrade", values: string): Promise<void> => {
+    const { code, stderr } = await here().exec([
+      await ensureHelm(),
+      verb,
+      app,
+      join(root, "charts", "lanyard-concierge"),
+      `--namespace=${namespace}`,
+      `--set=image.repository=${image.repository},image.tag=${image.tag},logLevel=info`,
+      `--set=impersonationProxy.service.type=ClusterIP,${values}`,
+      "--wait",
+      "--timeout=85s",
+    ]);
+    assert.equal(code, 0, stderr);
+  };
+  const setProxyMode = (mode: "enabled" | "disabled"): Promise<string> =>
+    kubectl(here(), [
+      "patch",
+      "credentialissuer",
+      `${app}-config`,
+      "--type=merge",
+      `--patch=${JSON.stringify({ spec: { impersonationProxy: { mode } } })}`,
+    ]);
+  /** The URL of the proxy and its CA, base64 of PEM, once it listens. */
+  const proxyAddress = (): Promise<readonly [string, string]> =>
+    until("a proxy that listens", async () => {
+      const info = (await strategy("ImpersonationProxy"))?.frontend?.impersonationProxyInfo;
+      return info === undefined ? undefined : [info.endpoint, info.certificateAuthorityData];
+    });
+  const auditLines = async (): Promise<readonly AuditLine[]> => {
+    const log = await kubectl(here(), [
+      "logs",
+      "--selector=deployment.pinniped.dev=concierge",
+      `--namespace=${namespace}`,
+      "--tail=-1",
+    ]);
+    return log
+      .split("\n")
+      .filter((line) => line.includes('"auditEvent":true'))
+      .map((line) => JSON.parse(line) as AuditLine);
+  };
   const restarts = async (): Promise<readonly number[]> =>
     (await json<PodList>("pods", `--namespace=${namespace}`)).items.flatMap(({ status }) =>
       (status.containerStatuses ?? []).map(({ restartCount }) => restartCount),
@@ -107,18 +156,7 @@ describe("credentials on a real node", () => {
     cluster = await startCluster({ name: "credentials", tier: "node", folder: join(folder, "clusters") });
     await loadImage(cluster, output);
     await kubectl(cluster, ["create", "namespace", namespace]);
-    const installed = await cluster.exec([
-      await ensureHelm(),
-      "install",
-      app,
-      join(root, "charts", "lanyard-concierge"),
-      `--namespace=${namespace}`,
-      `--set=image.repository=${image.repository},image.tag=${image.tag},logLevel=info`,
-      "--set=impersonationProxy.mode=disabled",
-      "--wait",
-      "--timeout=85s",
-    ]);
-    assert.equal(installed.code, 0, installed.stderr);
+    await helm("install", "impersonationProxy.mode=disabled");
   });
   after(async () => {
     await cluster?.stop();
@@ -152,8 +190,7 @@ describe("credentials on a real node", () => {
 
     it("a certificate is its user and its group at the kube-apiserver", async () => {
       const { credential, whoAmI } = await signedBy(readFileSync(here().ca.cert, "utf8"));
-      const { username, groups } = whoAmI.status.kubernetesUserInfo.user;
-      assert.deepEqual([username, groups], ["ada", ["engineers", "system:authenticated"]]);
+      assertIsAda(whoAmI);
 
       const files = { cert: join(folder, "ada.crt"), key: join(folder, "ada.key") };
       writeFileSync(files.cert, credential.clientCertificateData);
@@ -244,6 +281,7 @@ describe("credentials on a real node", () => {
         pod.metadata.annotations = { "test/replaced": "again" };
       });
       await signedBy(changed.certificatePem);
+      clusterAuthority = changed.certificatePem;
       assert.equal(
         (await runningAgent()).metadata.uid,
         second.metadata.uid,
@@ -255,7 +293,79 @@ describe("credentials on a real node", () => {
       );
     });
   });
+
+  describe("cluster key and proxy signer", () => {
+    it("the cluster's key signs, and both the kube-apiserver and the proxy take the certificate", async () => {
+      await setProxyMode("enabled");
+      const { whoAmI, whoAmIThroughProxy } = await signedBy(clusterAuthority, ...(await proxyAddress()));
+      assertIsAda(whoAmI);
+      assertIsAda(whoAmIThroughProxy);
+      assert.equal((await strategy("KubeClusterSigningCertificate"))?.status, "Success");
+    });
+  });
+
+  describe("proxy signer alone", () => {
+    it("the proxy's authority signs, and only the proxy takes the certificate", async () => {
+      await helm("upgrade", "impersonationProxy.mode=enabled,kubeCertAgent.enabled=false");
+      const secret = await json<{ readonly data: Readonly<Record<string, string>> }>(
+        "secret",
+        `${app}-impersonation-proxy-signer-ca-certificate`,
+        `--namespace=${namespace}`,
+      );
+      const authority = Buffer.from(secret.data["caCertificate"] ?? "", "base64").toString("utf8");
+      const { whoAmI, whoAmIThroughProxy } = await signedBy(authority, ...(await proxyAddress()));
+      assertIsAda(whoAmIThroughProxy);
+      assert.deepEqual(
+        "kind" in whoAmI && [whoAmI.kind, whoAmI.code],
+        ["Status", 401],
+        "the kube-apiserver does not know this authority",
+      );
+      const off = await strategy("KubeClusterSigningCertificate");
+      assert.deepEqual(
+        [off?.status, off?.reason, off?.message],
+        ["Error", "Disabled", "cluster signing key strategy is disabled by configuration"],
+      );
+    });
+  });
+
+  describe("neither", () => {
+    it("nobody can sign: the client learns nothing, the audit line and the status say why", async () => {
+      await setProxyMode("disabled");
+      const stopped = await until("a proxy that is off", async () => {
+        const found = await strategy("ImpersonationProxy");
+        return found?.reason === "Disabled" ? found : undefined;
+      });
+      assert.deepEqual(
+        [stopped.status, stopped.message, stopped.frontend],
+        ["Error", "impersonation proxy was explicitly disabled by configuration", undefined],
+      );
+      assert.equal((await strategy("KubeClusterSigningCertificate"))?.reason, "Disabled");
+      const line = await until("an audit line with the signers' errors", async () => {
+        const { status, text } = await inside<{ readonly status: number; readonly text: string }>("once");
+        assert.deepEqual([status, text], [201, exchangeFailed]);
+        return (await auditLines()).find(({ reason }) => reason === "cert issuer returned an error");
+      });
+      assert.equal(line.message, "TokenCredentialRequest Unexpected Error");
+      assert.equal(
+        line.err,
+        "[concierge-kube-signing-cert failed to issue client cert: could not load CA: tls: failed to find any PEM data in certificate input, " +
+          "impersonation-proxy-signing-cert failed to issue client cert: could not load CA: tls: failed to find any PEM data in certificate input]",
+      );
+    });
+  });
 });
+
+function assertIsAda(seen: Exchanged["whoAmI"] | undefined): void {
+  assert.ok(seen !== undefined && !("code" in seen), `not a WhoAmIRequest: ${JSON.stringify(seen)}`);
+  const { username, groups } = seen.status.kubernetesUserInfo.user;
+  assert.deepEqual([username, groups], ["ada", ["engineers", "system:authenticated"]]);
+}
+
+interface AuditLine {
+  readonly message: string;
+  readonly reason?: string;
+  readonly err?: string;
+}
 
 interface ManifestPod {
   readonly metadata: { annotations?: Record<string, string> };

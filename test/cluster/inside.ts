@@ -1,5 +1,7 @@
 // Runs inside the network of a node cluster: an OIDC issuer that Pods can reach, an authenticator for it, and a number of
-// exchanges through the kube-apiserver. Prints one JSON line, the last credential in it. Arguments: address to listen on, number of exchanges.
+// exchanges through the kube-apiserver. Prints one JSON line: the last credential, and whom the servers take it for. Arguments: address
+// to listen on; number of exchanges, or `once` for one whose answer is printed whatever it says; and, to ask the impersonation proxy too, its URL
+// and its CA (base64 of PEM).
 import { readFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { parse } from "yaml";
@@ -10,11 +12,12 @@ import {
   authenticationGroup,
   exchangeObject,
   exchangePath,
+  whoAmIBody,
   whoAmIPath,
 } from "../integration/harness/exchange.ts";
 import { call } from "../integration/harness/http.ts";
 
-const [address = "127.0.0.1", count = "1"] = process.argv.slice(2);
+const [address = "127.0.0.1", count = "1", proxyServer, proxyCaData = ""] = process.argv.slice(2);
 const kubeconfig = parse(readFileSync(process.env["KUBECONFIG"] ?? "", "utf8")) as {
   clusters: {
     cluster: { server: string; "certificate-authority-data"?: string; "certificate-authority"?: string };
@@ -56,6 +59,12 @@ const exchange = () =>
     path: exchangePath,
     body: JSON.stringify(exchangeObject(token, authenticator)),
   });
+if (count === "once") {
+  const { status, text } = await exchange();
+  await issuer.stop();
+  console.log(JSON.stringify({ status, text }));
+  process.exit();
+}
 interface Exchanged {
   readonly status: {
     readonly credential?: { readonly clientCertificateData: string; readonly clientKeyData: string };
@@ -71,20 +80,33 @@ await eventually(`${count} exchanges in a row`, async () => {
   credential = answer.status.credential ?? credential;
   return answers.length >= Number(count) && answers.slice(-Number(count)).every(Boolean);
 });
-const whoAmI = await call({
-  server: cluster.server,
-  caPem,
-  path: whoAmIPath,
-  body: JSON.stringify({ apiVersion: "identity.concierge.pinniped.dev/v1alpha1", kind: "WhoAmIRequest" }),
-  caller: {
-    certificatePem: credential?.clientCertificateData ?? "",
-    privateKeyPem: credential?.clientKeyData ?? "",
-  },
-});
+const whoAmI = (at: { readonly server: string; readonly caPem: string }) =>
+  call({
+    ...at,
+    path: whoAmIPath,
+    body: whoAmIBody,
+    caller: {
+      certificatePem: credential?.clientCertificateData ?? "",
+      privateKeyPem: credential?.clientKeyData ?? "",
+    },
+  });
+const seen = async (at: Parameters<typeof whoAmI>[0]): Promise<unknown> =>
+  JSON.parse((await whoAmI(at)).text);
+const result = {
+  exchanges: answers.length,
+  credential,
+  whoAmI: await seen({ server: cluster.server, caPem }),
+  ...(proxyServer === undefined
+    ? {}
+    : {
+        whoAmIThroughProxy: await seen({
+          server: proxyServer,
+          caPem: Buffer.from(proxyCaData, "base64").toString("utf8"),
+        }),
+      }),
+};
 await issuer.stop();
-console.log(
-  JSON.stringify({ exchanges: answers.length, credential, whoAmI: JSON.parse(whoAmI.text) as unknown }),
-);
+console.log(JSON.stringify(result));
 
 function kubectl(args: readonly string[], input?: object): string {
   const { status, stdout, stderr } = spawnSync("kubectl", [...args], {

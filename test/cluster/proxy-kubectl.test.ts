@@ -127,14 +127,15 @@ describe("kubectl through the impersonation proxy, as a plain user on a real nod
   });
 
   it("a 20 MB upload through a Service's proxy subresource arrives whole", async () => {
-    const source = join(started().folder, "upload");
-    writeFileSync(source, randomBytes(20_000_000));
-    const counted = await ada([
-      "create",
-      "--raw=/api/v1/namespaces/work/services/http:web:80/proxy/cgi-bin/count",
-      `--filename=${source}`,
+    const { code, stdout, stderr } = await here().exec([
+      process.execPath,
+      join(import.meta.dirname, "upload.ts"),
+      started().kubeconfig,
+      "/api/v1/namespaces/work/services/http:web:80/proxy/cgi-bin/count",
+      "20000000",
     ]);
-    assert.equal(counted.trim(), "20000000");
+    assert.equal(code, 0, stderr);
+    assert.equal(stdout, "200 20000000\n");
   });
 
   it("logs -f follows", async () => {

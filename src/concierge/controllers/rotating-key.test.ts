@@ -618,7 +618,7 @@ test("each old key is read alone, and none with a private key", async () => {
     });
     await world.clock.advance(0);
   };
-  const privateKey = secretTexts(await world.secret())["privateKey"];
+  const { privateKey } = secretTexts(await (await createWorld()).secret());
   await write([
     { ...entry, pem: "bad" },
     { ...entry, pem: privateKey },

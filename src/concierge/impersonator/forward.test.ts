@@ -14,7 +14,12 @@ import {
   startRawUpstream,
   testAuthority,
 } from "./testing/harness.ts";
-import type { ProxyHarness, ProxyHarnessOptions, RawUpstream, RawUpstreamOptions } from "./testing/harness.ts";
+import type {
+  ProxyHarness,
+  ProxyHarnessOptions,
+  RawUpstream,
+  RawUpstreamOptions,
+} from "./testing/harness.ts";
 
 const open: { close(): Promise<void> }[] = [];
 after(async () => {
@@ -48,11 +53,17 @@ const SECURITY = [
 test("the upstream's headers come back with the security headers next to them (contract 7.7)", async () => {
   const { proxy } = await between({
     respond: always(
-      "HTTP/1.1 200 OK\r\nCache-Control: no-cache, private\r\nAudit-Id: theirs\r\nWarning: 299 - \"a\"\r\nWarning: 299 - \"b\"\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\nok",
+      'HTTP/1.1 200 OK\r\nCache-Control: no-cache, private\r\nAudit-Id: theirs\r\nWarning: 299 - "a"\r\nWarning: 299 - "b"\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nContent-Length: 2\r\n\r\nok',
     ),
   });
   const text = await proxy.raw(get("/", ["Connection: close"]));
-  for (const line of [...SECURITY, "Cache-Control: no-cache, private", 'Warning: 299 - "a"', 'Warning: 299 - "b"', "Audit-Id: audit-1"]) {
+  for (const line of [
+    ...SECURITY,
+    "Cache-Control: no-cache, private",
+    'Warning: 299 - "a"',
+    'Warning: 299 - "b"',
+    "Audit-Id: audit-1",
+  ]) {
     assert.ok(text.includes(`\r\n${line}\r\n`), line);
   }
   assert.ok(!/theirs|X-Hop|Keep-Alive/.test(text));
@@ -66,11 +77,27 @@ test("the upstream's headers come back with the security headers next to them (c
 });
 
 for (const [name, response, expected] of [
-  ["a redirect", "HTTP/1.1 302 Found\r\nLocation: https://elsewhere/\r\nContent-Length: 0\r\n\r\n", /^HTTP\/1\.1 302 [\s\S]*Location: https:\/\/elsewhere\//],
+  [
+    "a redirect",
+    "HTTP/1.1 302 Found\r\nLocation: https://elsewhere/\r\nContent-Length: 0\r\n\r\n",
+    /^HTTP\/1\.1 302 [\s\S]*Location: https:\/\/elsewhere\//,
+  ],
   ["no content", "HTTP/1.1 204 No Content\r\n\r\n", /^HTTP\/1\.1 204 (?![\s\S]*Content-Length)/],
-  ["not modified", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 99\r\n\r\n", /^HTTP\/1\.1 304 [\s\S]*ETag: "x"[\s\S]*Content-Length: 99/],
-  ["a chunked body", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", /^HTTP\/1\.1 200 [\s\S]*Transfer-Encoding: chunked/i],
-  ["gzip untouched", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00", /Content-Encoding: gzip[\s\S]*\r\n\r\n\x1f\x8b\x08\x00$/],
+  [
+    "not modified",
+    'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\nContent-Length: 99\r\n\r\n',
+    /^HTTP\/1\.1 304 [\s\S]*ETag: "x"[\s\S]*Content-Length: 99/,
+  ],
+  [
+    "a chunked body",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+    /^HTTP\/1\.1 200 [\s\S]*Transfer-Encoding: chunked/i,
+  ],
+  [
+    "gzip untouched",
+    "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00",
+    /Content-Encoding: gzip[\s\S]*\r\n\r\n\x1f\x8b\x08\x00$/,
+  ],
   ["an empty body", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", /Content-Length: 0[\s\S]*\r\n\r\n$/],
 ] as const) {
   test(`${name} passes unchanged`, async () => {
@@ -98,7 +125,9 @@ test("the answer to HEAD has a length and no body", async () => {
 
 test("trailers come back over HTTP/1.1 and HTTP/2", async () => {
   const { proxy } = await between({
-    respond: always("HTTP/1.1 200 OK\r\nTrailer: X-End\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-End: yes\r\n\r\n"),
+    respond: always(
+      "HTTP/1.1 200 OK\r\nTrailer: X-End\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-End: yes\r\n\r\n",
+    ),
   });
   assert.match(await proxy.raw(get("/", ["Connection: close"])), /0\r\nX-End: yes\r\n\r\n$/);
   const session = await proxy.http2();
@@ -130,9 +159,14 @@ test("Expect: 100-continue is the upstream's to answer, and 103 passes", async (
       client.write("body");
     }
   });
-  client.write("POST / HTTP/1.1\r\nHost: k\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+  client.write(
+    "POST / HTTP/1.1\r\nHost: k\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+  );
   await closed;
-  assert.match(text, /^HTTP\/1\.1 103 [\s\S]*Link: <\/x>[\s\S]*HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /);
+  assert.match(
+    text,
+    /^HTTP\/1\.1 103 [\s\S]*Link: <\/x>[\s\S]*HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /,
+  );
   assert.match(upstream.everything, /Expect: 100-continue/);
 });
 
@@ -211,7 +245,11 @@ test("R2: a kept connection that dies is tried once more for a read, and never f
   assert.match(await proxy.raw(get("/first", ["Connection: close"])), / 200 /);
   assert.match(await proxy.raw(get("/second", ["Connection: close"])), / 200 /);
   assert.equal(served, 2);
-  assert.equal(upstream.everything.split("GET /second").length, 3, "asked on the dead connection and on a new one");
+  assert.equal(
+    upstream.everything.split("GET /second").length,
+    3,
+    "asked on the dead connection and on a new one",
+  );
   const post = "POST /third HTTP/1.1\r\nHost: k\r\nConnection: close\r\nContent-Length: 3\r\n\r\nx=1";
   assert.match(await proxy.raw(post), / 502 /);
   assert.equal(upstream.everything.split("POST /third").length, 2, "a write is never repeated");
@@ -277,17 +315,26 @@ test("after its deadline a request is a 504 in Kubernetes' words", async () => {
 test("an anonymous request goes on without any credential (S14)", async () => {
   const pipeline = createRecordingPipeline((request) => forwardVerdict(request, { identityHeaders: [] }));
   const { proxy, upstream } = await between({}, { pipeline });
-  await proxy.raw(get("/healthz", ["Authorization: Bearer x", "Impersonate-User: root", "Connection: close"]));
+  await proxy.raw(
+    get("/healthz", ["Authorization: Bearer x", "Impersonate-User: root", "Connection: close"]),
+  );
   assert.doesNotMatch(upstream.everything, /authorization|impersonate/i);
 });
 
 test("a refusal reaches the client with our headers, and the upstream sees nothing", async () => {
   const pipeline = createRecordingPipeline(() => ({
     kind: "refuse",
-    refusal: { status: 401, headers: ["Content-Type", "application/json", "WWW-Authenticate", "x"], body: "{}", closeConnection: false },
+    refusal: {
+      status: 401,
+      headers: ["Content-Type", "application/json", "WWW-Authenticate", "x"],
+      body: "{}",
+      closeConnection: false,
+    },
   }));
   const { proxy, upstream } = await between({}, { pipeline });
-  const text = await proxy.raw(`POST / HTTP/1.1\r\nHost: k\r\nContent-Length: 2\r\n\r\nhi${get("/", ["Connection: close"])}`);
+  const text = await proxy.raw(
+    `POST / HTTP/1.1\r\nHost: k\r\nContent-Length: 2\r\n\r\nhi${get("/", ["Connection: close"])}`,
+  );
   assert.equal(text.split("HTTP/1.1 401 ").length, 3, "the connection lives on");
   assert.ok(text.includes("Audit-Id: audit-1"));
   assert.equal(upstream.everything, "");
@@ -296,7 +343,12 @@ test("a refusal reaches the client with our headers, and the upstream sees nothi
 test("bytes and ends are told, once", async () => {
   const { proxy } = await between({});
   await proxy.raw("POST / HTTP/1.1\r\nHost: k\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello");
-  assert.deepEqual(await proxy.pipeline.outcome(1), { status: 200, bytesReceived: 5, bytesSent: 2, end: "complete" });
+  assert.deepEqual(await proxy.pipeline.outcome(1), {
+    status: 200,
+    bytesReceived: 5,
+    bytesSent: 2,
+    end: "complete",
+  });
 });
 
 test("shutting down: watches end properly, requests finish, the port is free", async () => {
@@ -314,13 +366,13 @@ test("shutting down: watches end properly, requests finish, the port is free", a
   const session = await proxy.http2();
   const stream = session.request(pseudo("/pods?watch=true") as string[], { endStream: true });
   await new Promise<void>((done) => stream.once("data", () => done()));
+  const code = new Promise((done) => stream.once("close", () => done(stream.rstCode)));
   const asking = proxy.raw(get("/slow"));
   const server = await promise;
   proxy.proxy.beginShutdown();
   const closed = proxy.proxy.close(10_000);
   assert.ok((await watching).endsWith("0\r\n\r\n"));
-  const code = await new Promise((done) => stream.once("close", () => done(stream.rstCode)));
-  assert.equal(code, 0);
+  assert.equal(await code, 0);
   server.write(OK);
   assert.match(await asking, / 200 [\s\S]*Connection: close/);
   await closed;

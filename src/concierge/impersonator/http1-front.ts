@@ -254,6 +254,10 @@ function createExchange(
   response.on("error", ignore);
   response.on("close", () => {
     connection.running -= 1;
+    if (isShuttingDown() && connection.running === 0) {
+      // Its answer began before anybody knew.
+      message.socket.destroySoon();
+    }
     const callback = ended;
     ended = undefined;
     callback?.(response.writableFinished ? "complete" : "gone");

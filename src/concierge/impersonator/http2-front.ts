@@ -5,6 +5,30 @@ import type { Clock } from "../../clock.ts";
 import type { ClientEnd, ClientExchange, ClientListener } from "./client-exchange.ts";
 import type { InboundRequest } from "./proxied-request.ts";
 
+/** Headers of which node:http2 sends one value only (`kSingleValueHeaders` in its source), as far as responses have them. */
+const SINGLE_VALUED = new Set([
+  "access-control-allow-credentials",
+  "access-control-max-age",
+  "access-control-request-method",
+  "age",
+  "content-encoding",
+  "content-language",
+  "content-length",
+  "content-location",
+  "content-md5",
+  "content-range",
+  "content-type",
+  "date",
+  "dnt",
+  "etag",
+  "expires",
+  "last-modified",
+  "location",
+  "retry-after",
+  "tk",
+  "x-content-type-options",
+]);
+
 export interface Http2FrontOptions {
   readonly onExchange: (client: ClientExchange) => void;
   readonly clock: Clock;
@@ -184,10 +208,21 @@ function createExchange(
     waitForTrailers: boolean,
   ): void => {
     const list = [":status", String(status)];
+    const once = new Set<string>();
     for (let index = 0; index < headers.length; index += 2) {
-      list.push((headers[index] ?? "").toLowerCase(), headers[index + 1] ?? "");
+      const name = (headers[index] ?? "").toLowerCase();
+      // Ours stands before the kube-apiserver's of the same name; node:http2 throws when one of these comes twice.
+      if (!SINGLE_VALUED.has(name) || !once.has(name)) {
+        once.add(name);
+        list.push(name, headers[index + 1] ?? "");
+      }
     }
-    stream.respond(list as never, { endStream: bodyless, waitForTrailers, sendDate: false } as never);
+    try {
+      stream.respond(list as never, { endStream: bodyless, waitForTrailers, sendDate: false } as never);
+    } catch {
+      // What cannot be sent must not leave the client waiting.
+      stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    }
   };
   const finishRequest = (): void => {
     if (!bodyEnded) {

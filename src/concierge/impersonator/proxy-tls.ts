@@ -2,7 +2,7 @@ import { createPrivateKey } from "node:crypto";
 import { parseCertificateBundle } from "../../pki/certificate.ts";
 import { encodePem } from "../../pki/pem.ts";
 import { serverTlsOptions, splitByVersion } from "../../tls/profiles.ts";
-import type { ServerTlsOptions, ServingPair, TlsProfile } from "../../tls/profiles.ts";
+import type { ServerTlsOptions, ServingPair, Tls12Suite, TlsProfile } from "../../tls/profiles.ts";
 import type { ConciergeState } from "../state/concierge-state.ts";
 import type { ClientHello } from "./client-hello.ts";
 
@@ -19,9 +19,11 @@ export interface ProxyTlsOptions {
   readonly tls12: ServerTlsOptions | undefined;
   /** TLS 1.2 for clients that know RSA only; undefined where the serving certificate is an RSA one itself. */
   readonly tls12Rsa: ServerTlsOptions | undefined;
+  /** IANA numbers of the TLS 1.2 suites in force that need ECDSA. */
+  readonly ecdsaSuites: ReadonlySet<number>;
 }
 
-export type TlsKind = keyof ProxyTlsOptions;
+export type TlsKind = "tls13" | "tls12" | "tls12Rsa";
 
 /**
  * What is in force now, or undefined while there is no serving certificate. The CA list only tells clients whose
@@ -57,11 +59,18 @@ export function currentTlsOptions(
     tls13: options(tls13, serving),
     tls12: tls12 === undefined ? undefined : options(tls12, serving),
     tls12Rsa: tls12 === undefined || isRsa ? undefined : options(tls12, loopback),
+    ecdsaSuites: new Set(profile.tls12Suites.flatMap((suite) => ECDSA_SUITES[suite] ?? [])),
   };
 }
 
-/** ECDHE_ECDSA with AES-GCM, ChaCha20-Poly1305 and AES-CBC (contract 8.1), as IANA numbers. */
-const ECDSA_SUITES = new Set([0xc02b, 0xc02c, 0xcca9, 0xc009, 0xc00a]);
+/** IANA numbers of the suites that need an ECDSA certificate (contract 8.1). */
+const ECDSA_SUITES: Partial<Record<Tls12Suite, number>> = {
+  TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: 0xc02b,
+  TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: 0xc02c,
+  TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: 0xcca9,
+  TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: 0xc009,
+  TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA: 0xc00a,
+};
 
 /**
  * Which option set fits a client. With both kinds of certificate in one context OpenSSL would follow the client's order of
@@ -71,6 +80,6 @@ export function tlsKindFor(hello: ClientHello, options: ProxyTlsOptions): TlsKin
   if (hello.offersTls13 || options.tls12 === undefined) {
     return "tls13";
   }
-  const knowsEcdsa = hello.suites.some((suite) => ECDSA_SUITES.has(suite));
+  const knowsEcdsa = hello.suites.some((suite) => options.ecdsaSuites.has(suite));
   return knowsEcdsa || options.tls12Rsa === undefined ? "tls12" : "tls12Rsa";
 }

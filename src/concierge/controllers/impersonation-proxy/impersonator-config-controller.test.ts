@@ -388,3 +388,19 @@ test("a status that was changed meanwhile is written again from the next copy", 
   };
   assert.match(String((await fixture.once()).error), /failed to update CredentialIssuer status: changed/);
 });
+
+test("what of the deny list is not enforced stands in the strategy's message (S15)", async () => {
+  const fixture = await createProxyFixture();
+  await fixture.configure({ impersonationProxy: externalOnly });
+  fixture.state.denyList.set({ entries: [], problems: ["entry 2: unknown key", "entry 5: no until"] });
+  await fixture.settle();
+  const plain = await listening(fixture, "https://proxy.example.com");
+  assert.deepEqual(await fixture.strategy(), {
+    ...plain,
+    message:
+      "impersonation proxy is ready to accept client connections; the deny list holds what is not enforced: entry 2: unknown key (and 1 more)",
+  });
+  fixture.state.denyList.set({ entries: [], problems: [] });
+  await fixture.settle();
+  assert.deepEqual(await fixture.strategy(), plain);
+});

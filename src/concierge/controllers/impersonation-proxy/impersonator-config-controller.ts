@@ -13,6 +13,7 @@ import type { ObjectNames } from "../../config/config.ts";
 import type { WritableConciergeState } from "../../state/state.ts";
 import { reportStrategy } from "../credential-issuer-status.ts";
 import type { StrategyReport } from "../credential-issuer-status.ts";
+import { denyListMessage } from "../deny-list-controller.ts";
 import { createControlPlaneDetection } from "./control-plane-nodes.ts";
 import { createProxySync } from "./proxy-sync.ts";
 import { createProxyServerControl } from "./proxy-server.ts";
@@ -29,7 +30,7 @@ export interface ImpersonatorConfigOptions {
   readonly log: Logger;
   readonly state: Pick<
     WritableConciergeState,
-    "proxySettings" | "proxyState" | "proxyServingCertificate" | "proxySigningKey"
+    "proxySettings" | "proxyState" | "proxyServingCertificate" | "proxySigningKey" | "denyList"
   >;
   readonly namespace: string;
   readonly names: Pick<
@@ -73,7 +74,8 @@ export function createImpersonatorConfigController(options: ImpersonatorConfigOp
 
   const report = async (issuer: CredentialIssuer, strategy: StrategyReport): Promise<unknown> => {
     try {
-      await unlessRefused(reportStrategy({ store, issuer, report: strategy, now: clock.now() }));
+      const noted = withNote(strategy, denyListMessage(state.denyList.current));
+      await unlessRefused(reportStrategy({ store, issuer, report: noted, now: clock.now() }));
       return undefined;
     } catch (error) {
       return error;
@@ -138,11 +140,17 @@ export function createImpersonatorConfigController(options: ImpersonatorConfigOp
           ({ name }) => (ownSecrets.includes(name) || name === externalSecret()) && enqueue(),
         ),
         state.proxySigningKey.subscribe(enqueue),
+        state.denyList.subscribe(enqueue),
         server.watch(enqueue),
       ];
       return () => stops.forEach((stop) => stop());
     },
   };
+}
+
+/** What administrators have to know besides is said here, as nobody looks for it elsewhere (S15). */
+function withNote(strategy: StrategyReport, note: string | undefined): StrategyReport {
+  return note === undefined ? strategy : { ...strategy, message: `${strategy.message}; ${note}` };
 }
 
 /** One is thrown as it is, so that the runtime knows it; several together. */

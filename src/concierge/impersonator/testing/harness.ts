@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import type { ClientHttp2Session } from "node:http2";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { connect, createServer as createTlsServer } from "node:tls";
 import type { ConnectionOptions, TLSSocket } from "node:tls";
 import { createManualClock, systemClock } from "../../../clock.ts";
@@ -127,6 +127,9 @@ export async function startRawUpstream(options: RawUpstreamOptions = {}): Promis
       });
     },
   );
+  // Handshakes that fail never become TLS sockets, and keep their connections.
+  const connections = new Set<Socket>();
+  server.on("connection", (socket: Socket) => connections.add(socket));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return {
@@ -152,9 +155,10 @@ export async function startRawUpstream(options: RawUpstreamOptions = {}): Promis
         check();
       }),
     close: async () => {
-      sockets.forEach((socket) => socket.destroy());
+      const closed = once(server, "close");
       server.close();
-      await once(server, "close");
+      connections.forEach((socket) => socket.destroy());
+      await closed;
     },
   };
 }
@@ -397,7 +401,7 @@ export function askHttp2(
   body?: string | Buffer,
 ): Promise<Http2Answer> {
   return new Promise((resolve) => {
-    const stream = session.request(headers as string[], { endStream: body === undefined });
+    const stream = session.request(headers, { endStream: body === undefined });
     let status = 0;
     let rawHeaders: string[] = [];
     const chunks: Buffer[] = [];
