@@ -28,7 +28,7 @@ const needs: Readonly<Record<Tier, readonly Need[]>> = {
   security: [openssl, go, nmap],
   integration: [openssl, go, nmap],
   cluster: [openssl, go, ...node],
-  long: [openssl, go],
+  long: [openssl, go, ...node],
 };
 
 /** What this machine lacks for a tier, as one clause, or nothing. */
