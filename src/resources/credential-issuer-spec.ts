@@ -33,7 +33,8 @@ const service = Type.Object(
     loadBalancerClass: Type.Optional(
       extension(
         Type.String({
-          description: "The class of load balancer that is to serve the Service. It cannot be changed later.",
+          description:
+            "The class of load balancer that is to serve the Service. Kubernetes does not let it change: when it does here, the Service is deleted and made anew, with another address.",
           minLength: 1,
           maxLength: 316,
         }),
@@ -146,7 +147,7 @@ const clientCertificate = Type.Object(
     boundToToken: Type.Optional(
       Type.Boolean({
         description:
-          "Whether a credential ends with the token it was bought with, if that is later than 300 seconds from now. Absent: true when it would live longer than 300 seconds.",
+          "Whether a credential ends with the token it was bought with, if that end is known; never in less than 300 seconds for that. Absent: true.",
       }),
     ),
   },

@@ -52,7 +52,11 @@ const spec = Type.Object(
 const credential = Type.Object(
   {
     expirationTimestamp: Type.Optional(
-      Type.String({ description: "When the credential stops working.", format: "date-time" }),
+      Type.String({
+        description:
+          "By when to have a new credential: the time when this one stops working, or a little before.",
+        format: "date-time",
+      }),
     ),
     token: Type.Optional(Type.String({ description: "A bearer token for the Kubernetes API." })),
     clientCertificateData: Type.Optional(
