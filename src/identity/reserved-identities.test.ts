@@ -112,4 +112,9 @@ test("the lists in force at each login count, even when one is changed in place"
   assert.equal(check({ groups: ["system:b"] }, options), undefined);
   assert.notEqual(check({ username: "front-proxy-client" }, options), undefined);
   assert.equal(check({ username: "front-proxy-client" }, { allowedGroups }), undefined);
+  const additionalPrefixes = ["a:"];
+  assert.notEqual(check({ username: "a:x" }, { additionalPrefixes }), undefined);
+  additionalPrefixes[0] = "b:";
+  assert.equal(check({ username: "a:x" }, { additionalPrefixes }), undefined);
+  assert.notEqual(check({ username: "b:x" }, { additionalPrefixes }), undefined);
 });

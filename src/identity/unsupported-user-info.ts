@@ -50,9 +50,15 @@ export function valueThatHttpChanges(identity: Identity): string | undefined {
   return undefined;
 }
 
+/** Edge white space and control characters in one look: most texts need no second one. */
+const SUSPICIOUS = /^[ \t]|[ \t]$|\p{Cc}/u;
+
 function faultOf(text: string): string | undefined {
   if (!text.isWellFormed()) {
     return "is not valid UTF-8";
+  }
+  if (!SUSPICIOUS.test(text)) {
+    return undefined;
   }
   if (/^[ \t]|[ \t]$/.test(text)) {
     return "starts or ends with a space or a tab";

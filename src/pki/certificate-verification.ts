@@ -1,3 +1,4 @@
+import type { KeyObject } from "node:crypto";
 import { LanyardError } from "../errors.ts";
 import { extendedKeyUsage, fingerprintHex, parseCertificate, subjectOf } from "./certificate.ts";
 import type { Certificate } from "./certificate.ts";
@@ -46,6 +47,10 @@ const SIGNATURE_ALGORITHMS = new Set([
   "1.2.840.10045.4.3.4",
   "1.3.101.112",
 ]);
+
+/** Elliptic curves that Go's crypto/x509 knows; RSA keys that it uses are this long. */
+const CURVES = new Set(["secp224r1", "prime256v1", "secp384r1", "secp521r1"]);
+const MINIMUM_RSA_BITS = 1024;
 
 /** Certificates of one chain, and signatures checked for one leaf: a hostile chain must stay cheap. */
 const MAXIMUM_CHAIN = 6;
@@ -242,6 +247,23 @@ function requireUsable(certificate: Certificate, usage: string, now: number): vo
   if (usages !== undefined && !usages.includes(usage) && !usages.includes(extendedKeyUsage.any)) {
     throw refuse("certificate.wrongUsage", "certificate specifies an incompatible key usage");
   }
+  if (!hasStrongKey(certificate)) {
+    throw refuse("certificate.unsupported", "unsupported or too weak a public key");
+  }
+}
+
+function hasStrongKey({ x509 }: Certificate): boolean {
+  let key: KeyObject;
+  try {
+    key = x509.publicKey;
+  } catch {
+    return false;
+  }
+  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
+  if (type === "ec") {
+    return CURVES.has(details?.namedCurve ?? "");
+  }
+  return type === "ed25519" || (type === "rsa" && (details?.modulusLength ?? 0) >= MINIMUM_RSA_BITS);
 }
 
 function requireSignature(subject: Certificate, issuer: Certificate): void {

@@ -155,6 +155,23 @@ export function derObjectIdentifier(dotted: string): Buffer {
 
 /** `Time` of RFC 5280 section 4.1.2.5, whole seconds: UTCTime for the years 1950 to 2049, else GeneralizedTime. */
 export function derTime(time: Date): Buffer {
+  const second = Math.floor(time.getTime() / 1000);
+  let encoded = encodedTimes.get(second);
+  if (encoded === undefined) {
+    encoded = encodeTime(time);
+    if (encodedTimes.size >= MAXIMUM_ENCODED_TIMES) {
+      encodedTimes.clear();
+    }
+    encodedTimes.set(second, encoded);
+  }
+  return encoded;
+}
+
+/** The last results: within a second all certificates have the same times. Nobody writes into an encoded element. */
+const encodedTimes = new Map<number, Buffer>();
+const MAXIMUM_ENCODED_TIMES = 16;
+
+function encodeTime(time: Date): Buffer {
   const milliseconds = time.getTime();
   const year = time.getUTCFullYear();
   if (Number.isNaN(milliseconds) || year < 0 || year > 9999) {

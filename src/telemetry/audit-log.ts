@@ -24,16 +24,16 @@ export function createAuditLog(options: {
       caller = callerOf(record);
       callers.set(event.message, caller);
     }
-    const body = {
+    const body: Record<string, unknown> = {
       caller,
       message: event.message,
       auditEvent: true,
       auditID: event.auditID.slice(0, MAXIMUM_AUDIT_ID_LENGTH),
-      ...(event.personalInfo === undefined
-        ? {}
-        : { personalInfo: showPersonalInfo(event.personalInfo, options.logUsernamesAndGroups) }),
-      ...event.fields,
     };
+    if (event.personalInfo !== undefined) {
+      body["personalInfo"] = showPersonalInfo(event.personalInfo, options.logUsernamesAndGroups);
+    }
+    Object.assign(body, event.fields);
     options.lines.write("info", body, { mayWait: event.mayWait === true });
   };
   return { record };
@@ -41,12 +41,12 @@ export function createAuditLog(options: {
 
 /** How personal values appear, redacted or not (contract 2.5). */
 export function showPersonalInfo(info: PersonalInfo, show: boolean): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(
-    Object.entries(info).map(([key, value]) => {
-      const present = value ?? EMPTY_VALUES[key] ?? "";
-      return [key, show ? present : redact(present)];
-    }),
-  );
+  const shown: Record<string, unknown> = {};
+  for (const key of Object.keys(info)) {
+    const present = info[key] ?? EMPTY_VALUES[key] ?? "";
+    shown[key] = show ? present : redact(present);
+  }
+  return shown;
 }
 
 function redact(value: unknown): unknown {

@@ -82,8 +82,7 @@ export function createJsonLines(options: JsonLinesOptions): JsonLines {
 
 /** The members of a JSON object, without its braces. */
 function encodeMembers(body: Readonly<Record<string, unknown>>): string {
-  const values = Object.values(body);
-  const plain = values.every((value) => plainValue(value) === value)
+  const plain = isPlain(body)
     ? body
     : Object.fromEntries(Object.entries(body).map(([key, value]) => [key, plainValue(value)]));
   try {
@@ -95,6 +94,16 @@ function encodeMembers(body: Readonly<Record<string, unknown>>): string {
       .map(([key, value]) => `${JSON.stringify(key)}:${encodeHostile(value)}`)
       .join(",");
   }
+}
+
+function isPlain(body: Readonly<Record<string, unknown>>): boolean {
+  for (const key in body) {
+    const value = body[key];
+    if (typeof value !== "string" && plainValue(value) !== value) {
+      return false;
+    }
+  }
+  return true;
 }
 
 function encodeHostile(value: unknown): string {

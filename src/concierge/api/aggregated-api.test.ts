@@ -57,6 +57,14 @@ describe("TLS", () => {
     harness.servingCertificate.set(before);
   });
 
+  test("an idle connection is the kube-apiserver's to close: it keeps one for 90 s, and repeats no POST", async () => {
+    const connection = harness.keepAlive();
+    const { headers } = await connection.call({ path: "/healthz" });
+    connection.close();
+    const [, seconds] = /timeout=(\d+)/.exec(String(headers["keep-alive"])) ?? [];
+    assert.ok(Number(seconds) > 90 + 10, String(headers["keep-alive"]));
+  });
+
   test("without a serving certificate the port is open and handshakes fail, until there is one", async () => {
     const bare = await startHarness({ withoutServingCertificate: true });
     try {

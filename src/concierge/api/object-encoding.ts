@@ -4,7 +4,7 @@ import type { Encoding } from "./negotiation.ts";
 
 export interface EncodedObject {
   readonly contentType: string;
-  readonly body: Buffer;
+  readonly body: string;
 }
 
 /**
@@ -15,11 +15,11 @@ export function encodeObject(object: unknown, encoding: Encoding, pretty: boolea
   if (encoding === "yaml") {
     return {
       contentType: "application/yaml",
-      body: Buffer.from(stringify(object, { sortMapEntries: true, lineWidth: 0 })),
+      body: stringify(object, { sortMapEntries: true, lineWidth: 0 }),
     };
   }
   return {
     contentType: "application/json",
-    body: Buffer.from(pretty ? prettyGoJson(object) : `${goJson(object)}\n`),
+    body: pretty ? prettyGoJson(object) : `${goJson(object)}\n`,
   };
 }

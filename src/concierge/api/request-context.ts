@@ -55,6 +55,8 @@ export interface RequestStepOptions {
 }
 
 const NOBODY: Identity = { username: "", groups: [], extra: {} };
+const NO_TARGET: RequestTarget = { path: "", query: new URLSearchParams() };
+const NO_ATTRIBUTES: RequestAttributes = { kind: "path", verb: "", path: "" };
 
 /** Everything that happens to a request before its handler, in order; the first step that throws answers. */
 export function installRequestSteps(server: FastifyInstance, options: RequestStepOptions): void {
@@ -65,8 +67,8 @@ export function installRequestSteps(server: FastifyInstance, options: RequestSte
     const context: RequestContext = {
       auditID: auditIdOf(rawHeaders),
       startedAt: clock.now(),
-      target: { path: "", query: new URLSearchParams() },
-      attributes: { kind: "path", verb: "", path: "" },
+      target: NO_TARGET,
+      attributes: NO_ATTRIBUTES,
       identity: NOBODY,
       source: "",
     };
@@ -139,14 +141,18 @@ function requirePlainRequest(request: FastifyRequest): void {
  * Runs the work of a handler with a time limit and an end when the caller leaves; late is a 504 Status
  * (`k8s.io/apiserver pkg/endpoints/handlers/finisher`).
  */
-export async function withDeadline<T>(
+export function withDeadline<T>(
   request: FastifyRequest,
   clock: Clock,
   milliseconds: number,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  // One promise that the first of three settles: a race would make several for every request.
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
   const abort = new AbortController();
-  const { promise: late, reject } = Promise.withResolvers<never>();
+  const { socket } = request.raw;
+  const leave = (): void =>
+    abort.abort(new LanyardError({ code: "request.canceled", message: "context canceled" }));
   const cancel = clock.schedule(milliseconds, () => {
     const error = new StatusError(
       timedOut("request did not complete within requested timeout - context deadline exceeded"),
@@ -154,13 +160,20 @@ export async function withDeadline<T>(
     abort.abort(error);
     reject(error);
   });
-  const leave = (): void =>
-    abort.abort(new LanyardError({ code: "request.canceled", message: "context canceled" }));
-  request.raw.socket.once("close", leave);
-  try {
-    return await Promise.race([work(abort.signal), late]);
-  } finally {
+  const stop = (): void => {
     cancel();
-    request.raw.socket.off("close", leave);
-  }
+    socket.off("close", leave);
+  };
+  socket.once("close", leave);
+  work(abort.signal).then(
+    (result) => {
+      stop();
+      resolve(result);
+    },
+    (error: unknown) => {
+      stop();
+      reject(error);
+    },
+  );
+  return promise;
 }

@@ -24,10 +24,19 @@ export function sendObject(
   object: unknown,
   mediaType: NegotiatedMediaType,
 ): FastifyReply {
-  const query = partialContextOf(request)?.target.query ?? new URLSearchParams();
+  const query = partialContextOf(request)?.target.query ?? NO_QUERY;
   const pretty = mediaType.pretty || wantsPretty(query, request.headers["user-agent"]);
   const { contentType, body } = encodeObject(object, mediaType.encoding, pretty);
-  return reply.code(code).header("Content-Type", contentType).send(body);
+  // Text goes out together with the head in one write, and takes the head's encoding along: warnings hold bytes, not text (H5).
+  const payload = reply.hasHeader("Warning") ? Buffer.from(body) : body;
+  return reply.code(code).header("Content-Type", contentType).serializer(asItIs).send(payload);
+}
+
+const NO_QUERY = new URLSearchParams();
+
+/** Without a serializer Fastify would add a charset to the media type of text. */
+function asItIs(body: string): string {
+  return body;
 }
 
 /** Sends a `Status`; where the caller accepts neither JSON nor YAML, JSON it is. */

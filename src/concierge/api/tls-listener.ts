@@ -23,7 +23,8 @@ export const defaultListenerTimeouts: ListenerTimeouts = {
   headers: 10_000,
   // Above the create handler's 34 s, below the 60 s that any request may take (contract 1.4).
   request: 40_000,
-  keepAlive: 75_000,
+  // Above the 90 s of Go's transport: a POST on a connection that we are just closing would fail, and nobody repeats it (R2).
+  keepAlive: 120_000,
   checkingInterval: 5_000,
 };
 

@@ -1,3 +1,4 @@
+import { authenticatorKey } from "./authenticator.ts";
 import type { Authenticator, AuthenticatorReference, AuthenticatorSet } from "./authenticator.ts";
 
 /** An authenticator in force, with what it was made from. */
@@ -22,16 +23,11 @@ export interface AuthenticatorCache extends AuthenticatorSet {
 /** Keys are group, kind and name, compared exactly (contract 2.3). */
 export function createAuthenticatorCache(): AuthenticatorCache {
   const entries = new Map<string, CachedAuthenticator & { readonly reference: AuthenticatorReference }>();
-  const keyOf = (reference: {
-    readonly apiGroup: string;
-    readonly kind: string;
-    readonly name: string;
-  }): string => JSON.stringify([reference.apiGroup, reference.kind, reference.name]);
   return {
-    get: (reference) => entries.get(keyOf(reference))?.authenticator,
-    entry: (reference) => entries.get(keyOf(reference)),
+    get: (reference) => entries.get(authenticatorKey(reference))?.authenticator,
+    entry: (reference) => entries.get(authenticatorKey(reference)),
     set: (reference, entry) => {
-      const key = keyOf(reference);
+      const key = authenticatorKey(reference);
       const before = entries.get(key);
       entries.set(key, { ...entry, reference });
       if (before !== undefined && before.authenticator !== entry.authenticator) {
@@ -39,7 +35,7 @@ export function createAuthenticatorCache(): AuthenticatorCache {
       }
     },
     delete: (reference) => {
-      const key = keyOf(reference);
+      const key = authenticatorKey(reference);
       const before = entries.get(key);
       entries.delete(key);
       before?.authenticator.close();

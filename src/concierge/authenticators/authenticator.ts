@@ -35,6 +35,16 @@ export interface Authenticator {
   close(): void;
 }
 
+/** One text for each reference, whatever its parts hold: the lengths say where they end. */
+export function authenticatorKey(reference: {
+  readonly apiGroup: string;
+  readonly kind: string;
+  readonly name: string;
+}): string {
+  const { apiGroup, kind, name } = reference;
+  return `${apiGroup.length},${kind.length}:${apiGroup}${kind}${name}`;
+}
+
 /** The set of authenticators in force: written by controllers, read by the exchange. */
 export interface AuthenticatorSet {
   get(reference: {

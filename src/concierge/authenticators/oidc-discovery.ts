@@ -64,10 +64,12 @@ export function httpsUrl(text: string): URL {
   return url;
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
 /** A JSON object in well-formed UTF-8, or nothing. */
 export function parseJsonObject(bytes: Uint8Array): Readonly<Record<string, unknown>> | undefined {
   try {
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    const value: unknown = JSON.parse(utf8.decode(bytes));
     return typeof value === "object" && value !== null && !Array.isArray(value)
       ? (value as Readonly<Record<string, unknown>>)
       : undefined;

@@ -36,19 +36,26 @@ export function createCertificateSigner(options: {
   };
   prepare(keyPair.current);
   keyPair.subscribe(prepare);
+  const problem = (): unknown => {
+    if (fault?.current !== undefined) {
+      return new LanyardError({ code: "signer.fault", message: fault.current });
+    }
+    if (prepared === undefined) {
+      // One error for all requests: where this signer is never used, each of them comes by here.
+      refusal ??= whyNothingIsLoaded();
+      return refusal;
+    }
+    return undefined;
+  };
   return {
     name,
     minimumLifetimeSeconds: MINIMUM_LIFETIME_SECONDS,
     maximumLifetimeSeconds,
     acceptsPublicKeys: true,
+    problem,
     issue: async ({ identity, lifetime, publicKeyInfo }) => {
-      if (fault?.current !== undefined) {
-        throw new LanyardError({ code: "signer.fault", message: fault.current });
-      }
-      if (prepared === undefined) {
-        // One error for all requests: where this signer is never used, each of them comes by here.
-        refusal ??= whyNothingIsLoaded();
-        throw refusal;
+      if (fault?.current !== undefined || prepared === undefined) {
+        throw problem();
       }
       const issued = await prepared.issue({
         username: identity.username,

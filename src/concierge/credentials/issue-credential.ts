@@ -123,9 +123,17 @@ async function signCertificate(
   now: number,
 ): Promise<Issued> {
   const { identity, publicKeyInfo, signal } = request;
-  const errors: unknown[] = [];
-  const messages: string[] = [];
-  for (const signer of signers.filter((each) => each.isActive?.() !== false)) {
+  const refusals: { readonly name: string; readonly error: unknown }[] = [];
+  for (const signer of signers) {
+    if (signer.isActive?.() === false) {
+      continue;
+    }
+    const { name } = signer;
+    const problem = signer.problem?.();
+    if (problem !== undefined) {
+      refusals.push({ name, error: problem });
+      continue;
+    }
     try {
       if (publicKeyInfo !== undefined && !signer.acceptsPublicKeys) {
         throw refusal("signer.publicKey", "it does not certify keys of callers");
@@ -144,10 +152,13 @@ async function signCertificate(
         credentialID: () => certificateID(credential.clientCertificateData),
       };
     } catch (error) {
-      errors.push(error);
-      messages.push(`${signer.name} failed to issue client cert: ${messageOf(error)}`);
+      refusals.push({ name, error });
     }
   }
+  const errors = refusals.map(({ error }) => error);
+  const messages = refusals.map(
+    ({ name, error }) => `${name} failed to issue client cert: ${messageOf(error)}`,
+  );
   throw notIssued(aggregate(messages), errors.length === 0 ? undefined : new AggregateError(errors));
 }
 

@@ -35,6 +35,8 @@ export interface Signer {
    * certificate may end that much later than asked. Absent: 0.
    */
   readonly signingSeconds?: number | undefined;
+  /** Why it cannot issue at the moment, where it knows beforehand: it is named then, but not asked. Absent, undefined: ask it. */
+  problem?(): unknown;
   /** Throws when it has no key loaded or cannot issue; the next signer is asked then. */
   issue(request: SigningRequest): Promise<ClientCertificateCredential>;
 }

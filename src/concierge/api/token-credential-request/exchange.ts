@@ -15,6 +15,7 @@ import type {
   ExchangeResult,
   Metrics,
 } from "../../../telemetry/metrics.ts";
+import { authenticatorKey } from "../../authenticators/authenticator.ts";
 import type {
   AuthenticatedIdentity,
   AuthenticatorSet,
@@ -81,14 +82,15 @@ export type Exchange = (request: ExchangeRequest) => Promise<IssuedCredential | 
 export function createExchange(options: ExchangeOptions): Exchange {
   const { failures, clock, metrics } = options;
   return async (request) => {
-    failures.requireAuthenticator(limiterKey(request.authenticator));
+    const key = authenticatorKey(request.authenticator);
+    failures.requireAuthenticator(key);
     const startedAt = clock.now();
     const finished = (result: ExchangeResult): void =>
       metrics.exchangeFinished(result, (clock.now() - startedAt) / 1000);
     const tokenID = hash("sha256", request.token, "hex");
     auditReceived(options, request, tokenID);
     try {
-      const { identity, settings, tokenExpiresAt } = await authenticate(options, request);
+      const { identity, settings, tokenExpiresAt } = await authenticate(options, request, key);
       refuseUnsupportedUserInfo(identity, request);
       const allowed = refuseReservedIdentity(options, identity, settings);
       refuseDenied(options, request, allowed, tokenID);
@@ -117,20 +119,22 @@ export function createExchange(options: ExchangeOptions): Exchange {
   };
 }
 
-function limiterKey({ apiGroup, kind, name }: RequestedAuthenticator): string {
-  return JSON.stringify([apiGroup, kind, name]);
-}
-
 interface Authenticated {
   readonly identity: Identity;
   readonly settings: AuthenticatorSettings;
   readonly tokenExpiresAt: number | undefined;
 }
 
-async function authenticate(options: ExchangeOptions, request: ExchangeRequest): Promise<Authenticated> {
+/** `key` is the one of the authenticator that the request names. */
+async function authenticate(
+  options: ExchangeOptions,
+  request: ExchangeRequest,
+  key: string,
+): Promise<Authenticated> {
   const { authenticators, failures, concurrency } = options;
   const { token, authenticator: reference, source, signal } = request;
-  if (Buffer.byteLength(token) > MAXIMUM_TOKEN_BYTES) {
+  // No character has more than three bytes: most tokens need no count.
+  if (token.length * 3 > MAXIMUM_TOKEN_BYTES && Buffer.byteLength(token) > MAXIMUM_TOKEN_BYTES) {
     // Never parsed (clarification 8).
     failures.recordFailure(source);
     throw rejected();
@@ -142,7 +146,7 @@ async function authenticate(options: ExchangeOptions, request: ExchangeRequest):
   }
   let authenticated: AuthenticatedIdentity | undefined;
   try {
-    authenticated = await concurrency.run(limiterKey(reference), () =>
+    authenticated = await concurrency.run(key, () =>
       measured(options, reference, () => authenticator.authenticate(token, signal)),
     );
   } catch (error) {
@@ -151,12 +155,12 @@ async function authenticate(options: ExchangeOptions, request: ExchangeRequest):
     }
     if (!signal.aborted) {
       // A caller who gave up waiting has not failed: slow webhooks must not use up anybody's budget (S18).
-      failures.recordFailure(source, limiterKey(reference));
+      failures.recordFailure(source, key);
     }
     throw unexpected("authenticator_error", "authenticator returned an error", messageOf(error));
   }
   if (authenticated === undefined) {
-    failures.recordFailure(source, limiterKey(reference));
+    failures.recordFailure(source, key);
     throw rejected();
   }
   if (authenticators.get(reference) !== authenticator) {
