@@ -39,8 +39,10 @@ export interface Http1Front {
 /** What is known of one connection. */
 interface Connection {
   readonly peerAddress: string | undefined;
-  /** Requests without a complete answer; more than one when they are pipelined. */
+  /** A request is without its complete answer. */
   running: number;
+  /** Pipelined behind it: begun one after the other, so that nothing behind an answer that ends the connection ever is. */
+  readonly waiting: (() => void)[];
   /** The answer under way is its last. */
   closing: boolean;
 }
@@ -49,6 +51,8 @@ const MAXIMUM_HEADER_BYTES = 1024 * 1024;
 /** More unread bytes than this are not worth waiting for. */
 const WORTH_READING = 64 * 1024;
 const LINGER_MILLISECONDS = 500;
+/** No Kubernetes client pipelines; more than this is a flood. */
+const MAXIMUM_PIPELINED = 16;
 
 /** The HTTP/1.1 side: Node's parser, every judgement ours. */
 export function createHttp1Front(options: Http1FrontOptions): Http1Front {
@@ -89,8 +93,12 @@ export function createHttp1Front(options: Http1FrontOptions): Http1Front {
       return;
     }
     if (connection === undefined || connection.running > 0) {
-      // An answer now would be taken for that to an earlier request.
-      socket.destroy();
+      // An answer now would be taken for that to an earlier request, whose own answer goes out if it ends the connection.
+      setImmediate(() => {
+        if (connections.get(socket)?.closing !== true) {
+          socket.destroy();
+        }
+      });
       return;
     }
     connection.closing = true;
@@ -108,14 +116,23 @@ export function createHttp1Front(options: Http1FrontOptions): Http1Front {
       message.resume();
       return;
     }
-    connection.running += 1;
-    options.onExchange(
-      createExchange(message, response, inboundOf(message, false), {
-        clock,
-        connection,
-        isShuttingDown: () => shuttingDown,
-      }),
-    );
+    const begin = (): void => {
+      connection.running += 1;
+      options.onExchange(
+        createExchange(message, response, inboundOf(message, false), {
+          clock,
+          connection,
+          isShuttingDown: () => shuttingDown,
+        }),
+      );
+    };
+    if (connection.running === 0) {
+      begin();
+    } else if (connection.waiting.length < MAXIMUM_PIPELINED) {
+      connection.waiting.push(begin);
+    } else {
+      message.socket.destroy();
+    }
   };
   server.on("request", onRequest);
   server.on("checkContinue", onRequest);
@@ -160,7 +177,7 @@ export function createHttp1Front(options: Http1FrontOptions): Http1Front {
 
   return {
     serve: (socket, peerAddress) => {
-      connections.set(socket, { peerAddress, running: 0, closing: false });
+      connections.set(socket, { peerAddress, running: 0, waiting: [], closing: false });
       socket.once("close", () => connections.delete(socket));
       server.emit("connection", socket);
     },
@@ -261,6 +278,9 @@ function createExchange(
     const callback = ended;
     ended = undefined;
     callback?.(response.writableFinished ? "complete" : "gone");
+    if (!connection.closing && !message.socket.destroyed) {
+      connection.waiting.shift()?.();
+    }
   });
 
   /** Whether the connection ends with this answer: it is wanted, or an unread body stands in the way of the next request. */

@@ -152,6 +152,12 @@ export function createHttp2Front(options: Http2FrontOptions): Http2Front {
       http2.on("error", ignore);
       http2.on("close", () => sessions.delete(http2));
       socket.on("error", ignore);
+      // The socket may stay half open, as a tunnel over HTTP/1.1 wants it, and node:http2 waits for its end: a client that is
+      // killed closes its side and says nothing more.
+      socket.once("end", () => {
+        http2.destroy();
+        socket.destroy();
+      });
       if (shuttingDown) {
         http2.close();
       }
@@ -218,10 +224,17 @@ function createExchange(
       }
     }
     try {
-      stream.respond(list as never, { endStream: bodyless, waitForTrailers, sendDate: false } as never);
-    } catch {
-      // What cannot be sent must not leave the client waiting.
-      stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      stream.respond(list, { endStream: bodyless, waitForTrailers, sendDate: false } as never);
+    } catch (error) {
+      // What cannot be sent must not leave the client waiting; `close(code)` would end it properly, as in `reset`.
+      stream.destroy(error instanceof Error ? error : BROKEN_OFF);
+    }
+  };
+  /** Parts that arrive together leave together. */
+  const cork = (): void => {
+    if (stream.writableCorked === 0) {
+      stream.cork();
+      process.nextTick(() => stream.uncork());
     }
   };
   const finishRequest = (): void => {
@@ -311,7 +324,13 @@ function createExchange(
       }
     },
     flush: () => {},
-    write: (chunk) => stream.destroyed || stream.write(chunk),
+    write: (chunk) => {
+      if (stream.destroyed) {
+        return true;
+      }
+      cork();
+      return stream.write(chunk);
+    },
     end: (trailers) => {
       if (stream.destroyed) {
         return;

@@ -16,6 +16,8 @@ import type { Listener } from "./listener.ts";
 import { createLoopbackCertificate } from "./loopback-certificate.ts";
 import type { ProxyTlsState } from "./proxy-tls.ts";
 import type { ProxyPipeline } from "./proxied-request.ts";
+import { defaultProxyLimits, defaultProxyTimeouts } from "./proxy-limits.ts";
+import type { ProxyLimits, ProxyTimeouts } from "./proxy-limits.ts";
 import { createRunningExchanges } from "./running-exchanges.ts";
 import type { RunningExchanges } from "./running-exchanges.ts";
 import { createTunnels } from "./tunnel.ts";
@@ -25,24 +27,6 @@ import { createUpstreamPool } from "./upstream-pool.ts";
 import type { UpstreamPool } from "./upstream-pool.ts";
 import { createUpstreamSessions } from "./upstream-sessions.ts";
 import type { UpstreamSessions } from "./upstream-sessions.ts";
-
-/** How long a peer may take, milliseconds (contract 7.7). */
-export interface ProxyTimeouts {
-  readonly handshake: number;
-  readonly headers: number;
-  readonly idle: number;
-  readonly pingInterval: number;
-  /** How often HTTP/1.1 connections are looked at for the two above. */
-  readonly checkingInterval: number;
-}
-
-export const defaultProxyTimeouts: ProxyTimeouts = {
-  handshake: 10_000,
-  headers: 32_000,
-  idle: 90_000,
-  pingInterval: 30_000,
-  checkingInterval: 5_000,
-};
 
 export interface ImpersonationProxyOptions {
   readonly state: ProxyTlsState & Pick<ConciergeState, "proxySettings" | "proxyState">;
@@ -60,21 +44,6 @@ export interface ImpersonationProxyOptions {
   readonly timeouts?: Partial<ProxyTimeouts> | undefined;
   readonly limits?: Partial<ProxyLimits> | undefined;
 }
-
-/** How many requests run at a time is for the pipeline to say. */
-export interface ProxyLimits {
-  readonly connections: number;
-  /** Of one HTTP/2 connection (contract 7.7). */
-  readonly streamsPerConnection: number;
-  /** For short calls; more wait. As many as the pipeline lets in, so that none does. */
-  readonly upstreamConnections: number;
-}
-
-export const defaultProxyLimits: ProxyLimits = {
-  connections: 20_000,
-  streamsPerConnection: 1_000,
-  upstreamConnections: 600,
-};
 
 /** What is open at the moment. */
 export interface ProxyFigures {

@@ -37,6 +37,11 @@ export interface Listener {
 
 /** Alert `internal_error` (RFC 8446 section 6), in plain text as long as nothing is agreed upon. */
 const INTERNAL_ERROR_ALERT = Uint8Array.of(21, 3, 3, 0, 2, 2, 80);
+/**
+ * `TLSWrap` makes a buffer as long as the first bytes it is given, 1,024 at least, and another 16 KB as soon as one is full,
+ * for as long as the connection lives. Pieces that never fill it save those 16 KB.
+ */
+const TLS_PIECE_LENGTH = 1_000;
 /** Contract 7.7: TCP keep-alive 3 minutes; half of it finds peers that vanished sooner. */
 const KEEP_ALIVE_MILLISECONDS = 90_000;
 
@@ -119,7 +124,14 @@ export function createListener(options: ListenerOptions): Listener {
     socket.off("end", giveUp);
     // OpenSSL reads the same bytes again; from here on the socket is its.
     socket.unshift(bytes);
+    const { read } = socket;
+    socket.read = (size) =>
+      read.call(socket, size ?? Math.min(TLS_PIECE_LENGTH, socket.readableLength)) as unknown;
     server?.emit("connection", socket);
+    // It reads in the next turn, before this.
+    process.nextTick(() => {
+      socket.read = read;
+    });
   };
   const server = createTcpServer(
     { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MILLISECONDS },

@@ -6,6 +6,22 @@ import { allow, deny, usePipelineSuite } from "./testing/pipeline-suite.ts";
 
 const suite = usePipelineSuite();
 
+test("the steps and their order: form before anybody is believed, identity headers last", () => {
+  assert.deepEqual(suite.world.pipeline.stepNames, [
+    "request-form",
+    "request-info",
+    "concurrency",
+    "authentication",
+    "bytes",
+    "deny-list",
+    "nested-impersonation",
+    "deny-list-final-user",
+    "authorization",
+    "leftover-impersonation",
+    "identity",
+  ]);
+});
+
 describe("authorization (contract 7.4)", () => {
   test("the texts of resources and paths, with the reason of the review before ours", async () => {
     suite.decide = () => deny;

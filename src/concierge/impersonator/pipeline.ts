@@ -78,6 +78,8 @@ export interface ProxyPipelineOptions {
 
 /** The pipeline, and how to let go of what it follows. */
 export interface RunningProxyPipeline extends ProxyPipeline {
+  /** What every request goes through, in order. */
+  readonly stepNames: readonly string[];
   close(): void;
 }
 
@@ -116,6 +118,7 @@ export function createProxyPipeline(options: ProxyPipelineOptions): RunningProxy
     });
 
   return {
+    stepNames: steps.map(({ name }) => name),
     begin: (request) => {
       const context = newContext(request, clock.now(), sourceOf);
       // Most requests are never cut: made when somebody asks.
@@ -255,9 +258,13 @@ function forward({
   };
 }
 
-function refusalOf(error: unknown, { auditID }: RequestContext, step: Step, log: Logger): Refusal {
+function refusalOf(error: unknown, { auditID, request }: RequestContext, step: Step, log: Logger): Refusal {
   if (error instanceof StatusError) {
-    return statusRefusal(error);
+    const refusal = statusRefusal(error);
+    // As the kube-apiserver does since CVE-2023-44487: who is nobody gets no second stream for free (field test 19).
+    return refusal.status === 401 && request.protocol === "HTTP/2.0"
+      ? { ...refusal, closeConnection: true }
+      : refusal;
   }
   log.error("a proxied request failed unexpectedly", error, {
     auditID,

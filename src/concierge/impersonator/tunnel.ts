@@ -20,6 +20,7 @@ import type {
 } from "./proxied-request.ts";
 import type { RunningExchanges } from "./running-exchanges.ts";
 import { upstreamFault } from "./upstream-connection.ts";
+import { answerSocket, endSocket, headerOf, responseHead } from "./upgrade-answer.ts";
 import type { UpstreamEndpoint } from "./upstream-endpoint.ts";
 import { createResponseParser } from "./upstream-response-parser.ts";
 
@@ -44,7 +45,6 @@ export interface UpgradeRequest {
 const AGREEMENT_MILLISECONDS = 60_000;
 /** Sent before the 101; more waits in the kernel. */
 const MAXIMUM_EARLY_BYTES = 64 * 1024;
-const LINGER_MILLISECONDS = 500;
 const JSON_TYPE = ["Content-Type", "application/json"];
 
 /**
@@ -74,41 +74,6 @@ export function createTunnels(options: TunnelOptions): (upgrade: UpgradeRequest)
       },
     );
   };
-}
-
-/** Writes a whole answer and ends the connection; what the client still sends is thrown away. */
-function answer(socket: TLSSocket, status: number, headers: readonly string[], body: string): void {
-  socket.write(
-    responseHead(status, [
-      ...headers,
-      "Content-Length",
-      String(Buffer.byteLength(body)),
-      "Connection",
-      "close",
-    ]) + Buffer.from(body).toString("latin1"),
-    "latin1",
-  );
-  endSocket(socket);
-}
-
-/** Our half at once, the rest when the client has read it or soon. */
-function endSocket(socket: TLSSocket): void {
-  socket.end();
-  socket.resume();
-  socket.setTimeout(LINGER_MILLISECONDS, () => socket.destroy());
-}
-
-function responseHead(status: number, headers: readonly string[]): string {
-  let head = `HTTP/1.1 ${status} ${status === 101 ? "Switching Protocols" : ""}\r\n`;
-  for (let index = 0; index < headers.length; index += 2) {
-    head += `${headers[index]}: ${headers[index + 1]}\r\n`;
-  }
-  return `${head}\r\n`;
-}
-
-function headerOf(headers: readonly string[], name: string): string | undefined {
-  const index = headers.findIndex((each, at) => at % 2 === 0 && each.toLowerCase() === name);
-  return index === -1 ? undefined : headers[index + 1];
 }
 
 interface Tunnel {
@@ -163,7 +128,7 @@ function createTunnel(
     status = code;
     bytesSent += Buffer.byteLength(text);
     upstream?.destroy();
-    answer(client, code, ownResponseHeaders(request.auditID, headers), text);
+    answerSocket(client, code, ownResponseHeaders(request.auditID, headers), text);
   };
   const fail = (error: unknown): void => {
     if (over || end !== undefined) {

@@ -93,6 +93,9 @@ export function createUpstreamSessions(options: UpstreamSessionsOptions): Upstre
     const session: Session = { http2, streams: 0, missedPings: 0, retired: false };
     sessions.add(session);
     http2.on("goaway", () => retire(session));
+    // The socket may stay half open, as a tunnel wants it, and node:http2 waits for its end: a kube-apiserver that is killed
+    // closes its side and says nothing more.
+    socket.once("end", () => http2.destroy(upstreamFault("the kube-apiserver closed the connection")));
     http2.on("error", () => {});
     http2.on("close", () => {
       session.retired = true;
@@ -130,6 +133,8 @@ export function createUpstreamSessions(options: UpstreamSessionsOptions): Upstre
     for (;;) {
       const session = roomiest();
       if (session !== undefined) {
+        // Taken now: others ask before the stream is open.
+        session.streams += 1;
         return session;
       }
       if (pending === undefined || pendingStreams >= STREAMS_PER_SESSION) {
@@ -140,11 +145,16 @@ export function createUpstreamSessions(options: UpstreamSessionsOptions): Upstre
           }
         });
         pending = mine;
-        return await mine;
+        const own = await mine;
+        if ("http2" in own) {
+          own.streams += 1;
+        }
+        return own;
       }
       pendingStreams += 1;
       const shared = await pending;
       if ("http2" in shared && !shared.retired && shared.streams < STREAMS_PER_SESSION) {
+        shared.streams += 1;
         return shared;
       }
     }
@@ -163,7 +173,9 @@ export function createUpstreamSessions(options: UpstreamSessionsOptions): Upstre
         try {
           const session = await acquire();
           if (aborted) {
-            if (!("http2" in session)) {
+            if ("http2" in session) {
+              session.streams -= 1;
+            } else {
               session.destroy();
             }
             return;
@@ -214,7 +226,6 @@ export function createUpstreamSessions(options: UpstreamSessionsOptions): Upstre
   function openStream(session: Session, request: UpstreamRequest, sink: UpstreamSink): UpstreamCall {
     const endStream = request.bodyComplete && request.firstChunk === undefined;
     const stream = session.http2.request(pseudoHeaders(request), { endStream });
-    session.streams += 1;
     followStream(stream, request.method, sink, () => {
       session.streams -= 1;
       if (session.retired) {

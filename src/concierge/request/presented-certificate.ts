@@ -44,13 +44,35 @@ function read(socket: TLSSocket): PresentedCertificate | undefined {
     intermediates.length < MAXIMUM_INTERMEDIATES
   ) {
     seen.add(next.fingerprint256);
-    const certificate = readable(next.raw);
+    const certificate = shared(next.fingerprint256, next.raw);
     if (certificate !== undefined) {
       intermediates.push(certificate);
     }
     next = "issuerCertificate" in next ? (next.issuerCertificate as PeerCertificate | undefined) : undefined;
   }
-  return { leaf: readable(peer.raw), intermediates };
+  return { leaf: shared(peer.fingerprint256, peer.raw), intermediates };
+}
+
+/** By SHA-256; nothing is kept that no connection uses. */
+const inUse = new Map<string, WeakRef<Certificate>>();
+const unused = new FinalizationRegistry<string>((fingerprint) => {
+  if (inUse.get(fingerprint)?.deref() === undefined) {
+    inUse.delete(fingerprint);
+  }
+});
+
+/** Many connections show the same certificate, and each copy would cost some ten kilobytes. */
+function shared(fingerprint: string, der: Uint8Array): Certificate | undefined {
+  const known = inUse.get(fingerprint)?.deref();
+  if (known !== undefined) {
+    return known;
+  }
+  const certificate = readable(der);
+  if (certificate !== undefined) {
+    inUse.set(fingerprint, new WeakRef(certificate));
+    unused.register(certificate, fingerprint);
+  }
+  return certificate;
 }
 
 function readable(der: Uint8Array): Certificate | undefined {

@@ -59,6 +59,8 @@ export interface PipelineCall {
 export type WorldOptions = Partial<
   Pick<ProxyPipelineOptions, "bearers" | "concurrency" | "isOwnPod" | "auditRequests">
 > & {
+  /** A clock of this very moment unless given. */
+  readonly clock?: ManualClock;
   readonly anonymousAllowed?: boolean;
   readonly authorize?: (user: Identity, attributes: RequestAttributes) => AuthorizationDecision;
   readonly authenticateToken?: (token: string, source: string) => Promise<Identity | undefined>;
@@ -89,7 +91,7 @@ export async function createPipelineWorld(options: WorldOptions = {}): Promise<P
   if (signer === undefined || cluster === undefined || frontProxy === undefined) {
     throw new TypeError("unreachable");
   }
-  const clock = createManualClock(systemClock.now());
+  const clock = options.clock ?? createManualClock(systemClock.now());
   const state = createConciergeState({ authenticators: createAuthenticatorCache() });
   state.proxySignerTrust.set(signer.certificatePem);
   state.clientCaPem.set(cluster.certificatePem);
