@@ -65,35 +65,17 @@ if (asked.length === 0) {
   report.push(`check: ${ok ? "passed" : "FAILED"}`);
   failed ||= !ok;
 }
-for (const { tier, patterns, concurrency, timeoutSeconds } of wanted) {
-  const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).toSorted();
-  if (files.length === 0) {
-    report.push(`${tier}: no tests yet`);
-    continue;
+// The node tier mostly waits, so it runs beside the integration tier; its output comes in one piece at its end.
+const beside = new Map<Tier, Promise<void>>();
+for (const each of wanted) {
+  if (each.tier === "integration" && wanted.some(({ tier }) => tier === "cluster")) {
+    const cluster = wanted.filter(({ tier }) => tier === "cluster");
+    beside.set(
+      "cluster",
+      Promise.all(cluster.map((other) => runTier(other, "at its end"))).then(() => {}),
+    );
   }
-  const missing = missingForTier(tier);
-  if (missing !== undefined) {
-    report.push(`${tier}: not run on this machine: ${missing}`);
-    failed ||= process.env["CI"] === "true";
-    continue;
-  }
-  if (tier !== "unit" && !(await kubernetesBuilt)) {
-    report.push(`${tier}: FAILED: Kubernetes could not be built; see above`);
-    failed = true;
-    continue;
-  }
-  console.log(`\n== ${tier}: ${files.length} files`);
-  const started = Date.now();
-  const ok = await run(process.execPath, [
-    "--test",
-    "--test-reporter=spec",
-    `--test-concurrency=${concurrency}`,
-    `--test-timeout=${timeoutSeconds * 1000}`,
-    ...files,
-  ]);
-  const seconds = Math.round((Date.now() - started) / 1000);
-  report.push(`${tier}: ${ok ? "passed" : "FAILED"} in ${seconds} s (${files.length} files)`);
-  failed ||= !ok;
+  await (beside.get(each.tier) ?? runTier(each, "as it comes"));
 }
 console.log(`\nTiers:\n  ${report.join("\n  ")}`);
 process.exit(failed ? 1 : 0);
@@ -101,5 +83,60 @@ process.exit(failed ? 1 : 0);
 function run(program: string, args: readonly string[]): Promise<boolean> {
   return new Promise((resolve) => {
     spawn(program, args, { cwd: root, stdio: "inherit" }).once("exit", (code) => resolve(code === 0));
+  });
+}
+
+async function runTier(
+  { tier, patterns, concurrency, timeoutSeconds }: TierRun,
+  output: "as it comes" | "at its end",
+): Promise<void> {
+  const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).toSorted();
+  if (files.length === 0) {
+    report.push(`${tier}: no tests yet`);
+    return;
+  }
+  const missing = missingForTier(tier);
+  if (missing !== undefined) {
+    report.push(`${tier}: not run on this machine: ${missing}`);
+    failed ||= process.env["CI"] === "true";
+    return;
+  }
+  if (tier !== "unit" && !(await kubernetesBuilt)) {
+    report.push(`${tier}: FAILED: Kubernetes could not be built; see above`);
+    failed = true;
+    return;
+  }
+  const title = `\n== ${tier}: ${files.length} files`;
+  if (output === "as it comes") {
+    console.log(title);
+  }
+  const started = Date.now();
+  const args = [
+    "--test",
+    "--test-reporter=spec",
+    `--test-concurrency=${concurrency}`,
+    `--test-timeout=${timeoutSeconds * 1000}`,
+    ...files,
+  ];
+  const ok =
+    output === "as it comes"
+      ? await run(process.execPath, args)
+      : await runAside(process.execPath, args, title);
+  const seconds = Math.round((Date.now() - started) / 1000);
+  report.push(`${tier}: ${ok ? "passed" : "FAILED"} in ${seconds} s (${files.length} files)`);
+  failed ||= !ok;
+}
+
+/** Runs a program and prints what it wrote once it has ended. */
+function runAside(program: string, args: readonly string[], title: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+    const chunks: Buffer[] = [];
+    child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
+    child.stderr.on("data", (chunk: Buffer) => chunks.push(chunk));
+    child.once("close", (code) => {
+      console.log(`${title}\n${Buffer.concat(chunks).toString("utf8")}`);
+      resolve(code === 0);
+    });
   });
 }

@@ -120,6 +120,8 @@ describe("the aggregated API behind a real kube-apiserver", () => {
         "tokencredentialrequests.spec",
         "tokencredentialrequests.status",
         "tokencredentialrequests.spec.token",
+        "tokencredentialrequests.spec.expirationSeconds",
+        "tokencredentialrequests.spec.certificateSigningRequest",
         "tokencredentialrequests.status.credential.clientKeyData",
         "whoamirequests.spec",
         "whoamirequests.status.kubernetesUserInfo.user.extra",

@@ -10,14 +10,17 @@ import {
 } from "../../src/resources/discovery.ts";
 import { openApiV2, openApiV3, openApiV3Index } from "../../src/resources/openapi.ts";
 
-/** Serves the generated discovery and OpenAPI documents and nothing else, so that a kube-apiserver can judge them. */
+/**
+ * Serves the generated discovery and OpenAPI documents, without additive fields, and nothing else, so that a kube-apiserver can
+ * judge them.
+ */
 export async function startDiscoveryServer(
   certificate: KeyPairPem,
   apiGroupSuffix: string,
 ): Promise<{ readonly port: number; close(): Promise<void> }> {
-  const v3 = openApiV3({ apiGroupSuffix });
+  const v3 = openApiV3({ apiGroupSuffix, extensions: false });
   const documents = new Map<string, unknown>([
-    ["/openapi/v2", openApiV2({ apiGroupSuffix })],
+    ["/openapi/v2", openApiV2({ apiGroupSuffix, extensions: false })],
     ["/openapi/v3", openApiV3Index(v3)],
     ...[...v3].map(([path, document]) => [`/openapi/v3/${path}`, document] as const),
     ["/apis", apiGroupList(apiGroupSuffix)],

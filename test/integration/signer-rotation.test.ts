@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
-import type { Agent } from "node:https";
+import { Agent } from "node:https";
 import { after, before, describe, it } from "node:test";
 import { type Cluster, startCluster } from "../../hack/cluster/cluster.ts";
 import type { KubernetesClient } from "../../src/kube/kubernetes-client.ts";
@@ -8,17 +8,26 @@ import { type Secret, secrets } from "../../src/kube/objects.ts";
 import { createCertificateAuthority } from "../../src/pki/certificate-authority.ts";
 import { startIssuer, type TestIssuer } from "../oidc/issuer.ts";
 import { applyAuthenticator, authenticatorInPhase, inlineBundle } from "./harness/authenticators.ts";
-import { frontProxy, straightAt, type StraightCall } from "./harness/callers.ts";
+import {
+  administrator as clusterAdministrator,
+  frontProxy,
+  straightAt,
+  type StraightCall,
+} from "./harness/callers.ts";
 import { type Installation, installConcierge, kubectl, tail, waitUntilServing } from "./harness/concierge.ts";
 import { eventually } from "./harness/eventually.ts";
 import {
   type AuthenticatorName,
   exchangeObject,
   exchangePath,
+  type IssuedCertificate,
   issuedCertificate,
 } from "./harness/exchange.ts";
-import type { Answer } from "./harness/http.ts";
+import type { Answer, Caller } from "./harness/http.ts";
 import { startLoad } from "./harness/load.ts";
+import { endingOf, type OpenWatch, type ProxyClient, proxyAt } from "./harness/proxy.ts";
+import { grant, readConfigMaps } from "./harness/proxy-world.ts";
+import { startRenewingClients } from "./harness/renewing-clients.ts";
 import { administrator, certificatesOf } from "./harness/served-certificate.ts";
 
 const clientId = "signer-test";
@@ -28,6 +37,10 @@ const SECOND = 1000;
 const day = 24 * 60 * 60 * SECOND;
 /** Lifetime of 300 s and five minutes of slack. */
 const overlapMilliseconds = 600 * SECOND;
+
+/** What proxied requests read. */
+const object = "/api/v1/namespaces/kube-system/configmaps/kube-root-ca.crt";
+const watched = "/api/v1/namespaces/kube-system/configmaps?watch=true";
 
 /** A certificate's issuer by its key, among CAs by name. */
 function issuerOf(leafPem: string, authorities: Readonly<Record<string, string>>): string {
@@ -48,6 +61,7 @@ describe("the impersonation proxy's signer", () => {
   let issuer: TestIssuer;
   let body = "";
   const straight: StraightCall[] = [];
+  const proxies: ProxyClient[] = [];
   const signer = () => ({
     namespace: installation.namespace,
     name: `${installation.app}-impersonation-proxy-signer-ca-certificate`,
@@ -82,8 +96,8 @@ describe("the impersonation proxy's signer", () => {
       ...(agent === undefined ? {} : { agent }),
     });
   };
-  const exchangeAt = async (index: number): Promise<string> =>
-    issuedCertificate(await postAt(index)).certificatePem;
+  const loginAt = async (index: number): Promise<IssuedCertificate> => issuedCertificate(await postAt(index));
+  const exchangeAt = async (index: number): Promise<string> => (await loginAt(index)).certificatePem;
 
   before(async () => {
     issuer = await startIssuer({ clientId, users: [jane] });
@@ -106,6 +120,12 @@ describe("the impersonation proxy's signer", () => {
     for (const [index, replica] of installation.replicas.entries()) {
       straight.push(await straightAt(installation, replica));
       await eventually(`a first exchange\n${tail(replica)}`, () => exchangeAt(index).catch(() => undefined));
+      proxies.push(await proxyAt(installation, replica));
+    }
+    await grant(cluster, "test-apes", { kind: "Group", name: "apes" }, readConfigMaps);
+    const caller = await loginAt(0);
+    for (const proxy of proxies) {
+      await eventually("jane's rights", async () => (await proxy.call(object, { caller })).status === 200);
     }
   });
   after(async () => {
@@ -115,27 +135,15 @@ describe("the impersonation proxy's signer", () => {
     await cluster?.stop();
   });
 
-  it("is rotated when it is old, under 100 exchanges per second, without a failure (S10)", async (t) => {
-    const validity = {
-      notBefore: new Date(Date.now() - 365 * day),
+  it("is rotated when it is old, under 100 exchanges and 100 proxied requests per second, without a failure (S10)", async (t) => {
+    // An administrator brings a CA of their own, which is a year less an hour old in a few seconds.
+    const age = 365 * day - 60 * 60 * SECOND;
+    const old = await createCertificateAuthority({
+      commonName: "A year old",
+      notBefore: new Date(Date.now() + 10 * SECOND - age),
       notAfter: new Date(Date.now() + 30 * day),
-    };
-    const old = await createCertificateAuthority({ commonName: "A year old", ...validity });
-    const issued: { readonly at: number; readonly certificatePem: string }[] = [];
-    let next = 0;
-    const load = startLoad({
-      perSecond: 100,
-      expectedStatus: 201,
-      send: async (agent) => {
-        const answer = await postAt(next++, agent);
-        // `authentication failed` is a 201 too: this throws then.
-        issued.push({ at: Date.now(), certificatePem: issuedCertificate(answer).certificatePem });
-        return answer;
-      },
     });
-    t.after(() => load.stop());
     const first = await client.get(secrets, signer());
-    // An administrator brings a CA of their own. It is old enough to be rotated as soon as it is seen.
     await client.update(secrets, {
       ...first,
       data: {
@@ -143,10 +151,38 @@ describe("the impersonation proxy's signer", () => {
         caCertificatePrivateKey: Buffer.from(old.privateKeyPem).toString("base64"),
       },
     });
+    const ofOld = fingerprint(old.certificatePem);
+    await eventually("the administrator's CA on both replicas", () =>
+      Promise.resolve(inForce().every(({ signing }) => signing === ofOld)),
+    );
+    const issued: { readonly at: number; readonly certificatePem: string }[] = [];
+    let newest = await loginAt(0);
+    let next = 0;
+    const load = startLoad({
+      perSecond: 100,
+      expectedStatus: 201,
+      send: async (agent) => {
+        const answer = await postAt(next++, agent);
+        // `authentication failed` is a 201 too: this throws then.
+        newest = issuedCertificate(answer);
+        issued.push({ at: Date.now(), certificatePem: newest.certificatePem });
+        return answer;
+      },
+    });
+    t.after(() => load.stop());
+    const users = startRenewingClients({ proxies, perSecond: 100, path: object, newest: () => newest });
+    t.after(() => users.stop());
+    const watches = await Promise.all(
+      proxies.flatMap((proxy) => [
+        proxy.watch(watched, { caller: newest }),
+        proxy.watchHttp2(watched, { caller: newest }),
+      ]),
+    );
+    t.after(() => watches.forEach((watch) => watch.close()));
+
     const present = await eventually(`a rotation\n${logs()}`, async () => {
       const secret = await client.get(secrets, signer());
-      const caPem = textOf(secret, "caCertificate");
-      return ![old.certificatePem, textOf(first, "caCertificate")].includes(caPem) ? secret : undefined;
+      return textOf(secret, "caCertificate") === old.certificatePem ? undefined : secret;
     });
     const rotatedAt = Date.parse(present.metadata.annotations?.["concierge.lanyard.dev/rotated-at"] ?? "");
     const fresh = textOf(present, "caCertificate");
@@ -197,8 +233,18 @@ describe("the impersonation proxy's signer", () => {
     );
     const switched = Date.now();
     await new Promise((resolve) => setTimeout(resolve, 5 * SECOND));
-    const { sent, failures, slowestMilliseconds } = await load.stop();
+    const [{ sent, failures, slowestMilliseconds }, proxied] = await Promise.all([load.stop(), users.stop()]);
+    t.diagnostic(
+      `${sent} exchanges, slowest ${slowestMilliseconds} ms; ${proxied.sent} proxied requests, slowest ` +
+        `${proxied.slowestMilliseconds} ms, ${users.figures.byFirstCertificates} by the first certificates and connections, ` +
+        `${users.figures.logins} new connections, ${users.figures.repeated} repeated for the kube-apiserver`,
+    );
     assert.deepEqual(failures, [], logs());
+    assert.deepEqual(proxied.failures, [], logs());
+    assert.deepEqual(
+      watches.map(({ status, isOpen }) => ({ status, isOpen })),
+      watches.map(() => ({ status: 200, isOpen: true })),
+    );
     const authorities = { first: textOf(first, "caCertificate"), old: old.certificatePem, fresh };
     const early = issued.filter(({ at }) => at > rotatedAt + SECOND && at < rotatedAt + 58 * SECOND);
     const late = issued.filter(({ at }) => at > switched + SECOND);
@@ -212,17 +258,74 @@ describe("the impersonation proxy's signer", () => {
       [both, both],
     );
     t.diagnostic(
-      `${sent} exchanges, slowest ${slowestMilliseconds} ms; ${early.length} by the old CA, ${late.length} by the new one; ` +
-        `switched ${switched - rotatedAt} ms after the rotation`,
+      `${early.length} by the old CA, ${late.length} by the new one; switched ${switched - rotatedAt} ms after the rotation`,
     );
-    assert.ok(sent > 100 * 58 && early.length > 5000 && late.length > 300);
+    assert.ok(sent > 100 * 60 && early.length > 5000 && late.length > 300);
+    assert.ok(proxied.sent > 100 * 60 && users.figures.logins > 100 * 6);
+    // 4 of 20 clients held on to the old CA's certificates to the end.
+    assert.ok(users.figures.byFirstCertificates > 0.15 * proxied.sent);
   });
 
-  it("and all trust in it is dropped within 5 s when its Secret is deleted (S10)", async (t) => {
+  it("and all trust in it is dropped and what it let in is cut within 5 s when its Secret is deleted (S10)", async (t) => {
     const before = await client.get(secrets, signer());
     assert.ok((await find(previous())) !== undefined);
+    const caller = await loginAt(0);
+    const admin = clusterAdministrator(cluster);
+    const open = (who: Caller): Promise<readonly OpenWatch[]> =>
+      Promise.all(
+        proxies.flatMap((proxy) => [
+          proxy.watch(watched, { caller: who }),
+          proxy.watchHttp2(watched, { caller: who }),
+        ]),
+      );
+    const watches = await open(caller);
+    const others = await open(admin);
+    t.after(() => [...watches, ...others].forEach((watch) => watch.close()));
+    assert.deepEqual(
+      [...watches, ...others].map(({ status, isOpen }) => ({ status, isOpen })),
+      [...watches, ...others].map(() => ({ status: 200, isOpen: true })),
+    );
+    // A connection that stays, too: who is let in is asked at every request.
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    t.after(() => agent.destroy());
+    for (const proxy of proxies) {
+      assert.equal((await proxy.call(object, { caller, agent })).status, 200);
+    }
+
     const deletedAt = Date.now();
+    const since = performance.now();
     await kubectl(cluster, ["delete", "secret", `--namespace=${signer().namespace}`, signer().name]);
+    const refusedAfter = await Promise.all(
+      proxies.map(async (proxy) => {
+        await eventually(
+          `the refusal of a certificate of the deleted signer\n${logs()}`,
+          async () =>
+            (await proxy.call(object, { caller, agent })).status === 401 &&
+            (await proxy.call(object, { caller })).status === 401,
+        );
+        return Math.round(performance.now() - since);
+      }),
+    );
+    const endings = await Promise.all(
+      watches.map((watch, index) =>
+        endingOf(`watch ${index}`, watch, { since, limitMilliseconds: 5 * SECOND }),
+      ),
+    );
+    t.diagnostic(
+      `refused after ${refusedAfter.join(" and ")} ms, watches cut after ${endings.map((each) => each.after).join(", ")} ms`,
+    );
+    assert.ok(
+      refusedAfter.every((after) => after < 5 * SECOND),
+      refusedAfter.join(),
+    );
+    assert.ok(
+      others.every(({ isOpen }) => isOpen),
+      "a watch of the cluster's administrator was cut",
+    );
+    assert.deepEqual(
+      await Promise.all(proxies.map(async (proxy) => (await proxy.call(object, { caller: admin })).status)),
+      [200, 200],
+    );
     const fresh = await eventually("a new signer", async () => {
       const secret = await find(signer());
       return secret !== undefined && secret.metadata.uid !== before.metadata.uid ? secret : undefined;
