@@ -48,3 +48,5 @@ process.on("message", (order: Order) => {
     (error: unknown) => process.send?.({ error: String(error) }),
   );
 });
+// Whoever asked is gone.
+process.on("disconnect", () => process.exit(0));
