@@ -3,7 +3,7 @@ import type { Controller } from "../../kube/controller.ts";
 import { secrets } from "../../kube/objects.ts";
 import type { ResourceStore } from "../../kube/resource-store.ts";
 import type { Logger } from "../../telemetry/log.ts";
-import { isNotLeader } from "./kube-cert-agent/leadership.ts";
+import { isNotLeader } from "../../kube/not-leader.ts";
 
 const NAME = "legacy-service-account-token-cleanup-controller";
 

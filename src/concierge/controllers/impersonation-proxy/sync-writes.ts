@@ -1,5 +1,5 @@
-import { LanyardError } from "../../../errors.ts";
 import { isNotFound } from "../../../kube/api-error.ts";
+import { isNotLeader } from "../../../kube/not-leader.ts";
 import type { KubernetesObject, ResourceType } from "../../../kube/objects.ts";
 import type { ResourceStore } from "../../../kube/resource-store.ts";
 
@@ -43,16 +43,9 @@ export async function unlessRefused<R>(write: Promise<R>): Promise<R | undefined
   try {
     return await write;
   } catch (error) {
-    if (isRefused(error)) {
+    if (isNotLeader(error)) {
       return undefined;
     }
     throw error;
   }
-}
-
-function isRefused(error: unknown): boolean {
-  if (error instanceof LanyardError && error.code === "leadership.required") {
-    return true;
-  }
-  return error instanceof Error && error.cause !== undefined && isRefused(error.cause);
 }

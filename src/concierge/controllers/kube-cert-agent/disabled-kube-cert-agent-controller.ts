@@ -2,7 +2,7 @@ import type { Controller } from "../../../kube/controller.ts";
 import { credentialIssuers } from "../../../resources/credential-issuer.ts";
 import { reportStrategy } from "../credential-issuer-status.ts";
 import type { KubeCertAgentControllerOptions } from "./kube-cert-agent-controller.ts";
-import { isNotLeader } from "./leadership.ts";
+import { isNotLeader } from "../../../kube/not-leader.ts";
 import { KUBE_CERT_AGENT_CONTROLLER as NAME, STRATEGY_TYPE as TYPE } from "./names.ts";
 
 /** What the strategy says while `kubeCertAgent.enabled` is false (clarification 12): it needs no rights beyond the status. */

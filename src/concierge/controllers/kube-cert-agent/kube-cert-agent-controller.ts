@@ -22,7 +22,7 @@ import type { AgentSettings } from "./agent-deployment.ts";
 import { KUBE_CERT_AGENT_CONTROLLER as NAME, STRATEGY_TYPE as TYPE } from "./names.ts";
 import { fetchAgentKey } from "./agent-key.ts";
 import { ensureAgentDeployment } from "./ensure-agent-deployment.ts";
-import { isNotLeader } from "./leadership.ts";
+import { isNotLeader } from "../../../kube/not-leader.ts";
 import { candidates, chooseControllerManagerPod, newestRunningFirst } from "./running-pods.ts";
 
 const CONTROLLER_MANAGER_NAMESPACE = "kube-system";

@@ -3,7 +3,7 @@ import type { Controller } from "../../../kube/controller.ts";
 import type { ResourceStore } from "../../../kube/resource-store.ts";
 import { pods } from "../../../kube/resources.ts";
 import type { Logger } from "../../../telemetry/log.ts";
-import { isNotLeader } from "./leadership.ts";
+import { isNotLeader } from "../../../kube/not-leader.ts";
 
 const NAME = "legacy-pod-cleaner-controller";
 const LEGACY_LABEL = "kube-cert-agent.pinniped.dev";

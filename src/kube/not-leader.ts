@@ -1,4 +1,4 @@
-import { LanyardError } from "../../../errors.ts";
+import { LanyardError } from "../errors.ts";
 
 /** Whether a write was refused because this replica does not lead, also as the cause of another error (contract 6.8). */
 export function isNotLeader(error: unknown): boolean {
