@@ -3,19 +3,11 @@
 // to listen on; number of exchanges, or `once` for one whose answer is printed whatever it says; and, to ask the impersonation proxy too, its URL
 // and its CA (base64 of PEM).
 import { readFileSync } from "node:fs";
-import { spawnSync } from "node:child_process";
 import { parse } from "yaml";
-import { createLoopbackCertificate } from "../oidc/certificates.ts";
-import { startIssuer } from "../oidc/issuer.ts";
 import { eventually } from "../integration/harness/eventually.ts";
-import {
-  authenticationGroup,
-  exchangeObject,
-  exchangePath,
-  whoAmIBody,
-  whoAmIPath,
-} from "../integration/harness/exchange.ts";
+import { exchangeObject, exchangePath, whoAmIBody, whoAmIPath } from "../integration/harness/exchange.ts";
 import { call } from "../integration/harness/http.ts";
+import { kubectl, startNodeIssuer } from "./node-issuer.ts";
 
 const [address = "127.0.0.1", count = "1", proxyServer, proxyCaData = ""] = process.argv.slice(2);
 const kubeconfig = parse(readFileSync(process.env["KUBECONFIG"] ?? "", "utf8")) as {
@@ -28,23 +20,8 @@ const caPem = cluster["certificate-authority"]
   ? readFileSync(cluster["certificate-authority"], "utf8")
   : Buffer.from(cluster["certificate-authority-data"] ?? "", "base64").toString("utf8");
 
-const issuer = await startIssuer({
-  users: [{ username: "ada", groups: ["engineers"] }],
-  certificate: await createLoopbackCertificate({ ipAddresses: [address], dnsNames: [] }),
-  host: address,
-  listenAddress: address,
-});
 const authenticator = { kind: "JWTAuthenticator", name: "node-tier" } as const;
-kubectl(["apply", "--filename=-"], {
-  apiVersion: `${authenticationGroup}/v1alpha1`,
-  kind: authenticator.kind,
-  metadata: { name: authenticator.name },
-  spec: {
-    issuer: issuer.issuerUrl,
-    audience: issuer.clientId,
-    tls: { certificateAuthorityData: Buffer.from(issuer.caPem).toString("base64") },
-  },
-});
+const issuer = await startNodeIssuer(address, authenticator.name);
 await eventually(
   "phase Ready of the authenticator",
   async () =>
@@ -107,14 +84,3 @@ const result = {
 };
 await issuer.stop();
 console.log(JSON.stringify(result));
-
-function kubectl(args: readonly string[], input?: object): string {
-  const { status, stdout, stderr } = spawnSync("kubectl", [...args], {
-    encoding: "utf8",
-    input: input === undefined ? "" : JSON.stringify(input),
-  });
-  if (status !== 0) {
-    throw new Error(`kubectl ${args.join(" ")}: ${stderr}`);
-  }
-  return stdout;
-}

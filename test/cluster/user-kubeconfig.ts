@@ -1,32 +1,15 @@
 // Runs inside the network of a node cluster: logs a user in through the impersonation proxy, with no credential but a token
 // of a real OIDC issuer, and writes the kubeconfig that kubectl then uses. Arguments: address to listen on, the proxy's URL, its CA
 // (base64 of PEM), the file to write. The token is left beside it, in FILE.token.
-import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { createLoopbackCertificate } from "../oidc/certificates.ts";
-import { startIssuer } from "../oidc/issuer.ts";
 import { eventually } from "../integration/harness/eventually.ts";
-import { authenticationGroup, exchangeObject, exchangePath } from "../integration/harness/exchange.ts";
+import { exchangeObject, exchangePath } from "../integration/harness/exchange.ts";
 import { call } from "../integration/harness/http.ts";
+import { startNodeIssuer } from "./node-issuer.ts";
 
 const [address = "", server = "", caData = "", file = ""] = process.argv.slice(2);
-const issuer = await startIssuer({
-  users: [{ username: "ada", groups: ["engineers"] }],
-  certificate: await createLoopbackCertificate({ ipAddresses: [address], dnsNames: [] }),
-  host: address,
-  listenAddress: address,
-});
 const authenticator = { kind: "JWTAuthenticator", name: "proxy-users" } as const;
-kubectl(["apply", "--filename=-"], {
-  apiVersion: `${authenticationGroup}/v1alpha1`,
-  kind: authenticator.kind,
-  metadata: { name: authenticator.name },
-  spec: {
-    issuer: issuer.issuerUrl,
-    audience: issuer.clientId,
-    tls: { certificateAuthorityData: Buffer.from(issuer.caPem).toString("base64") },
-  },
-});
+const issuer = await startNodeIssuer(address, authenticator.name);
 const token = await issuer.getIdToken({ username: "ada" });
 interface Credential {
   readonly clientCertificateData?: string;
@@ -71,13 +54,3 @@ writeFileSync(
   { mode: 0o600 },
 );
 console.log(JSON.stringify({ bytes: answer.length }));
-
-function kubectl(args: readonly string[], input: object): void {
-  const { status, stderr } = spawnSync("kubectl", [...args], {
-    encoding: "utf8",
-    input: JSON.stringify(input),
-  });
-  if (status !== 0) {
-    throw new Error(`kubectl ${args.join(" ")}: ${stderr}`);
-  }
-}
