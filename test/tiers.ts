@@ -21,6 +21,8 @@ const node: readonly Need[] = [
   { program: "nsenter", package: "util-linux" },
   { program: "busybox", package: "busybox-static" },
 ];
+/** Tiers with a real node in them. */
+const onNode = new Set<Tier>(["cluster", "long"]);
 const nmap: Need = { program: "nmap", package: "nmap" };
 
 const needs: Readonly<Record<Tier, readonly Need[]>> = {
@@ -33,17 +35,17 @@ const needs: Readonly<Record<Tier, readonly Need[]>> = {
 
 /** What this machine lacks for a tier, as one clause, or nothing. */
 export function missingForTier(tier: Tier): string | undefined {
-  if (tier === "cluster" && process.platform !== "linux") {
+  if (onNode.has(tier) && process.platform !== "linux") {
     return "it needs Linux";
   }
   const absent = needs[tier].filter(({ program }) => !onPath(program));
   if (absent.length > 0) {
     return `install ${[...new Set(absent.map((need) => need.package))].join(" ")}`;
   }
-  if (tier === "cluster" && !existsSync("/usr/lib/cni/ptp") && !existsSync("/opt/cni/bin/ptp")) {
+  if (onNode.has(tier) && !existsSync("/usr/lib/cni/ptp") && !existsSync("/opt/cni/bin/ptp")) {
     return "install containernetworking-plugins";
   }
-  if (tier === "cluster" && process.getuid?.() !== 0) {
+  if (onNode.has(tier) && process.getuid?.() !== 0) {
     return "it needs root";
   }
   return undefined;
