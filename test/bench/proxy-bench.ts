@@ -24,6 +24,8 @@ export interface Address extends ClientAddress {
 export interface BenchMaterial {
   readonly serving: KeyPair;
   readonly clientCaPem: string;
+  /** Who the clients are; a byte pipe has no other way to say it. */
+  readonly client: KeyPair;
 }
 
 /** Bytes; `resident` is `RssAnon` of proc_pid_status(5). */
@@ -41,6 +43,8 @@ export interface Work {
   readonly connections: number;
   readonly count: number;
   readonly path: string;
+  /** What the client accepts besides plain bytes; default nothing. */
+  readonly encoding?: "gzip";
 }
 
 export interface ClientOrder extends Work {
@@ -137,7 +141,7 @@ export async function startBench(): Promise<Bench> {
     await cluster.stop();
   };
   try {
-    const material: BenchMaterial = { serving, clientCaPem: cluster.address.caPem };
+    const material: BenchMaterial = { serving, clientCaPem: cluster.address.caPem, client };
     const upstreamPort: number = await start().ask({
       do: "serve-upstream",
       material,

@@ -16,16 +16,16 @@ const clientTls = ({ client, address: { host, port, caPem } }: ClientOrder): obj
   cert: client.certificatePem,
   key: client.privateKeyPem,
 });
-const REQUEST_HEADERS = {
+const requestHeaders = ({ encoding }: ClientOrder): Record<string, string> => ({
   accept: "application/json",
-  "accept-encoding": "identity",
+  "accept-encoding": encoding ?? "identity",
   "user-agent": "kubectl/v1.34.0 (linux/amd64) kubernetes/0000000",
-};
+});
 
 function getHttp1(order: ClientOrder): Promise<number> {
   return new Promise((resolve, reject) => {
     const outgoing = httpsRequest(
-      { ...clientTls(order), agent, path: order.path, headers: REQUEST_HEADERS },
+      { ...clientTls(order), agent, path: order.path, headers: requestHeaders(order) },
       (response) => {
         let bytes = 0;
         response.on("data", (chunk: Buffer) => {
@@ -49,9 +49,9 @@ function openSession(order: ClientOrder): Promise<ClientHttp2Session> {
   return new Promise((resolve) => session.once("connect", () => resolve(session)));
 }
 
-function getHttp2(session: ClientHttp2Session, path: string): Promise<number> {
+function getHttp2(session: ClientHttp2Session, order: ClientOrder): Promise<number> {
   return new Promise((resolve, reject) => {
-    const stream = session.request({ ":path": path, ...REQUEST_HEADERS }, { endStream: true });
+    const stream = session.request({ ":path": order.path, ...requestHeaders(order) }, { endStream: true });
     let bytes = 0;
     let status = 0;
     stream.on("response", (headers) => {
@@ -82,7 +82,7 @@ export async function load(order: ClientOrder): Promise<number[]> {
       left -= 1;
       const started = performance.now();
       const session = sessions[index];
-      await (session === undefined ? getHttp1(order) : getHttp2(session, order.path));
+      await (session === undefined ? getHttp1(order) : getHttp2(session, order));
       latencies.push(performance.now() - started);
     }
   };
@@ -96,14 +96,17 @@ export async function watch(order: ClientOrder): Promise<number> {
   const one = (session: ClientHttp2Session | undefined): Promise<void> =>
     new Promise((resolve, reject) => {
       if (session !== undefined) {
-        const stream = session.request({ ":path": path, ...REQUEST_HEADERS }, { endStream: true });
+        const stream = session.request(
+          { ":path": order.path, ...requestHeaders(order) },
+          { endStream: true },
+        );
         stream.once("data", () => resolve());
         stream.on("error", reject);
         watches.push(stream);
         return;
       }
       const outgoing = httpsRequest(
-        { ...clientTls(order), agent: false, path, headers: REQUEST_HEADERS },
+        { ...clientTls(order), agent: false, path, headers: requestHeaders(order) },
         (response) => {
           response.once("data", () => resolve());
           response.on("error", () => {});

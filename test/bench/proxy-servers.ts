@@ -90,6 +90,8 @@ export async function serveBytePipe(material: BenchMaterial, upstream: Address):
       host: upstream.host,
       port: upstream.port,
       ca: upstream.caPem,
+      cert: material.client.certificatePem,
+      key: material.client.privateKeyPem,
       ALPNProtocols: [socket.alpnProtocol === "h2" ? "h2" : "http/1.1"],
     });
     for (const each of [socket, other]) {

@@ -12,6 +12,15 @@ export interface ClientListener {
   drained(): void;
 }
 
+/** What is known of a body before it comes. */
+export interface AnswerShape {
+  /** As the headers declare it. */
+  readonly length: number | undefined;
+  readonly hasTrailers: boolean;
+  /** A stream, none of whose parts may wait for the next. */
+  readonly prompt: boolean;
+}
+
 /** One request and its answer, over HTTP/1.1 or HTTP/2. */
 export interface ClientExchange {
   readonly inbound: InboundRequest;
@@ -30,9 +39,9 @@ export interface ClientExchange {
   /** A complete answer, in one write where it is small. `headers` are pairs, latin1, with the length among them. */
   answer(status: number, headers: readonly string[], body: Buffer | undefined, close: boolean): void;
   /** The head of an answer; it goes out with the first part of the body or with `flush`. */
-  begin(status: number, headers: readonly string[], hasTrailers: boolean): void;
+  begin(status: number, headers: readonly string[], shape: AnswerShape): void;
   flush(): void;
-  /** Answers whether more is welcome now. */
+  /** Takes a copy. Answers whether more is welcome now. */
   write(chunk: Buffer): boolean;
   end(trailers: readonly string[]): void;
   /** Breaks the answer off, so that nobody takes it for complete. */

@@ -151,7 +151,11 @@ function createExchange(
   const begin = (): void => {
     begun = true;
     const head = heldHead ?? NO_HEADERS;
-    client.begin(status ?? 502, head, announcesTrailers(head));
+    client.begin(status ?? 502, head, {
+      length: heldLength,
+      hasTrailers: announcesTrailers(head),
+      prompt: longRunning,
+    });
     heldHead = undefined;
   };
 
@@ -183,7 +187,7 @@ function createExchange(
       bytesSent += chunk.length;
       if (!begun) {
         if (chunk.length === heldLength && chunk.length <= SMALL_BODY) {
-          heldBody = chunk;
+          heldBody = Buffer.from(chunk);
           return true;
         }
         begin();

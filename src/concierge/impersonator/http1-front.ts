@@ -5,6 +5,8 @@ import type { TLSSocket } from "node:tls";
 import type { Clock } from "../../clock.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import { encodeStatus } from "../request/status.ts";
+import { createAnswerBody } from "./answer-body.ts";
+import type { AnswerBody } from "./answer-body.ts";
 import type { ClientEnd, ClientExchange, ClientListener } from "./client-exchange.ts";
 import { ownResponseHeaders } from "./outgoing-headers.ts";
 import type { InboundRequest } from "./proxied-request.ts";
@@ -264,12 +266,16 @@ function createExchange(
   const body = bodyOf(message);
   let bodyEnded = body === "none" || body === 0;
   let ended: ((end: ClientEnd) => void) | undefined;
-  let corked = false;
+  let answerBody: AnswerBody | undefined;
+  let headSent = false;
+  let awaitsDrain = false;
+  let onDrained = ignore;
   response.sendDate = false;
 
   message.on("error", ignore);
   response.on("error", ignore);
   response.on("close", () => {
+    answerBody?.discard();
     connection.running -= 1;
     if (isShuttingDown() && connection.running === 0) {
       // Its answer began before anybody knew.
@@ -300,15 +306,10 @@ function createExchange(
     const connection = connectionHeader(close);
     response.writeHead(status, connection.length === 0 ? (headers as string[]) : [...headers, ...connection]);
   };
-  /** Parts that arrive together leave together. */
-  const cork = (): void => {
-    if (!corked) {
-      corked = true;
-      response.cork();
-      process.nextTick(() => {
-        corked = false;
-        response.uncork();
-      });
+  const sendHead = (): void => {
+    if (!headSent) {
+      headSent = true;
+      response.flushHeaders();
     }
   };
 
@@ -327,7 +328,7 @@ function createExchange(
       return chunk ?? undefined;
     },
     listen: ({ body: onBody, bodyEnd, drained }: ClientListener) => {
-      response.on("drain", drained);
+      onDrained = drained;
       if (!bodyEnded) {
         message.on("data", (chunk: Buffer) => {
           if (!onBody(chunk)) {
@@ -361,15 +362,32 @@ function createExchange(
       writeHead(status, headers, close);
       response.end(bytes);
     },
-    begin: (status, headers) => {
+    begin: (status, headers, { prompt, length }) => {
       writeHead(status, headers, false);
+      // Past `response.write`, which would frame every part for itself.
+      answerBody = createAnswerBody({
+        socket: message.socket,
+        chunked: length === undefined,
+        prompt,
+        sendHead,
+        clock,
+      });
     },
-    flush: () => response.flushHeaders(),
+    flush: sendHead,
     write: (chunk) => {
-      cork();
-      return response.write(chunk);
+      const welcome = answerBody?.write(chunk) !== false;
+      if (!welcome && !awaitsDrain) {
+        awaitsDrain = true;
+        message.socket.once("drain", () => {
+          awaitsDrain = false;
+          onDrained();
+        });
+      }
+      return welcome;
     },
     end: (trailers) => {
+      message.socket.cork();
+      answerBody?.flush();
       if (trailers.length > 0) {
         const pairs: [string, string][] = [];
         for (let index = 0; index < trailers.length; index += 2) {
@@ -378,6 +396,7 @@ function createExchange(
         response.addTrailers(pairs);
       }
       response.end();
+      message.socket.uncork();
     },
     reset: () => {
       message.socket.destroy();

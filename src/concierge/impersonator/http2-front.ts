@@ -304,7 +304,7 @@ function createExchange(
         session.http2.close();
       }
     },
-    begin: (status, headers, hasTrailers) => {
+    begin: (status, headers, { hasTrailers }) => {
       if (stream.destroyed) {
         return;
       }
@@ -329,7 +329,7 @@ function createExchange(
         return true;
       }
       cork();
-      return stream.write(chunk);
+      return stream.write(Buffer.from(chunk));
     },
     end: (trailers) => {
       if (stream.destroyed) {

@@ -1,3 +1,4 @@
+import type { OnReadOpts } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { LanyardError, messageOf } from "../../errors.ts";
 import type { UpstreamRequest, UpstreamSink } from "./upstream.ts";
@@ -34,9 +35,54 @@ export function upstreamFault(message: string, cause?: unknown): LanyardError {
 }
 
 const LAST_CHUNK = "0\r\n\r\n";
+/** The largest TLS record: no read gives more (RFC 8446 section 5.1). */
+const READ_LENGTH = 16 * 1024;
 
-/** `socket` is connected and its peer verified. */
-export function createUpstreamConnection(socket: TLSSocket, events: ConnectionEvents): UpstreamConnection {
+/** Reads into the same memory again and again. */
+export interface ConnectionReader {
+  /** For `UpstreamEndpoint.connect`. */
+  readonly onread: OnReadOpts;
+  /** From now on `receive` gets what is read; it is valid during the call only. */
+  attach(receive: (bytes: Buffer) => void): void;
+}
+
+/**
+ * Memory that is made for each read is most of what a large answer costs. No two connections share theirs, so that whatever
+ * went wrong, no byte of one answer could stand in another's (R1).
+ */
+export function createConnectionReader(): ConnectionReader {
+  const buffer = Buffer.allocUnsafeSlow(READ_LENGTH);
+  let receive: ((bytes: Buffer) => void) | undefined;
+  let early: Buffer | undefined;
+  return {
+    onread: {
+      buffer,
+      callback: (length) => {
+        const bytes = buffer.subarray(0, length);
+        if (receive === undefined) {
+          // Nobody has asked for anything yet: one look at it ends the connection.
+          early ??= Buffer.from(bytes);
+        } else {
+          receive(bytes);
+        }
+        return true;
+      },
+    },
+    attach: (receiver) => {
+      receive = receiver;
+      if (early !== undefined) {
+        process.nextTick(receiver, early);
+      }
+    },
+  };
+}
+
+/** `socket` is connected and its peer verified. Without a `reader` it is read as a stream. */
+export function createUpstreamConnection(
+  socket: TLSSocket,
+  events: ConnectionEvents,
+  reader?: ConnectionReader,
+): UpstreamConnection {
   let sink: ConnectionSink | undefined;
   let requestDone = true;
   let responseDone = true;
@@ -89,7 +135,10 @@ export function createUpstreamConnection(socket: TLSSocket, events: ConnectionEv
   };
 
   socket.setNoDelay(true);
-  socket.on("data", (bytes: Buffer) => {
+  const receive = (bytes: Buffer): void => {
+    if (closed) {
+      return;
+    }
     untouched = false;
     try {
       parser.push(bytes);
@@ -101,7 +150,12 @@ export function createUpstreamConnection(socket: TLSSocket, events: ConnectionEv
     if (!closed && responseDone) {
       releaseIfDone();
     }
-  });
+  };
+  if (reader === undefined) {
+    socket.on("data", receive);
+  } else {
+    reader.attach(receive);
+  }
   socket.on("end", () => {
     try {
       parser.finish();

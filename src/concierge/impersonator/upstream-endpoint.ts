@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { connect, createSecureContext } from "node:tls";
+import type { OnReadOpts } from "node:net";
 import type { ConnectionOptions, SecureContext, TLSSocket } from "node:tls";
 import type { Clock } from "../../clock.ts";
 import { messageOf } from "../../errors.ts";
@@ -16,8 +17,11 @@ export interface UpstreamEndpoint {
   readonly pathPrefix: string;
   /** Grows whenever older connections trust what is not trusted any more. */
   readonly generation: number;
-  /** Rejects when there is no connection within ten seconds. No credential of ours is part of it: no client certificate, ever. */
-  connect(alpnProtocols: readonly string[]): Promise<TLSSocket>;
+  /**
+   * Rejects when there is no connection within ten seconds. No credential of ours is part of it: no client certificate, ever.
+   * `onread`: what is read goes there instead of to `data` listeners.
+   */
+  connect(alpnProtocols: readonly string[], onread?: OnReadOpts): Promise<TLSSocket>;
   /** Calls back when `generation` grew. */
   onChange(listener: () => void): void;
   close(): void;
@@ -94,7 +98,7 @@ export async function createUpstreamEndpoint(options: UpstreamEndpointOptions): 
     get generation() {
       return generation;
     },
-    connect: (alpnProtocols) =>
+    connect: (alpnProtocols, onread) =>
       new Promise((resolve, reject) => {
         const socket = connect({
           host: hostname,
@@ -103,6 +107,7 @@ export async function createUpstreamEndpoint(options: UpstreamEndpointOptions): 
           rejectUnauthorized: true,
           ...(servername === "" ? {} : { servername }),
           ALPNProtocols: [...alpnProtocols],
+          ...(onread === undefined ? {} : { onread }),
           // Missing in its types, not in `tls.connect`: a tunnel may close one direction only.
           allowHalfOpen: true,
         } as ConnectionOptions);

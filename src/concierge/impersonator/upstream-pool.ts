@@ -1,6 +1,6 @@
 import type { Clock } from "../../clock.ts";
 import { messageOf } from "../../errors.ts";
-import { createUpstreamConnection, upstreamFault } from "./upstream-connection.ts";
+import { createConnectionReader, createUpstreamConnection, upstreamFault } from "./upstream-connection.ts";
 import type { ConnectionSink, UpstreamConnection } from "./upstream-connection.ts";
 import type { UpstreamEndpoint } from "./upstream-endpoint.ts";
 import type { Upstream, UpstreamCall, UpstreamRequest, UpstreamSink } from "./upstream.ts";
@@ -123,9 +123,10 @@ export function createUpstreamPool(options: UpstreamPoolOptions): UpstreamPool {
   async function establish(job: Job): Promise<void> {
     try {
       const { generation } = endpoint;
-      const socket = await endpoint.connect(["http/1.1"]);
+      const reader = createConnectionReader();
+      const socket = await endpoint.connect(["http/1.1"], reader.onread);
       connecting -= 1;
-      const connection = createUpstreamConnection(socket, events);
+      const connection = createUpstreamConnection(socket, events, reader);
       open.add(connection);
       if (generation !== endpoint.generation) {
         stale.add(connection);

@@ -13,7 +13,7 @@ export interface ResponseSink {
 export interface ResponseParser {
   /** Awaits the response to a request. `upgrade`: a 101 is welcome. */
   expect(request: { readonly method: string; readonly upgrade: boolean }): void;
-  /** Throws `upstream.response.malformed`; the connection is of no use then. */
+  /** Keeps nothing of `bytes`. Throws `upstream.response.malformed`; the connection is of no use then. */
   push(bytes: Buffer): void;
   /** The connection's end; it may be the body's. Throws when it is not. */
   finish(): void;
@@ -120,7 +120,8 @@ export function createResponseParser(sink: ResponseSink): ResponseParser {
       throw malformed("too long");
     }
     if (at === -1) {
-      rest = all;
+      // `all` is of our own making only where something was kept before.
+      rest = rest.length === 0 ? Buffer.from(all) : all;
       return undefined;
     }
     rest = NO_BYTES;
@@ -134,7 +135,7 @@ export function createResponseParser(sink: ResponseSink): ResponseParser {
         reusable = false;
         throw malformed("bytes that nobody asked for");
       case "tunnel":
-        tunnel = tunnel === undefined ? bytes : Buffer.concat([tunnel, bytes]);
+        tunnel = Buffer.concat([tunnel ?? NO_BYTES, bytes]);
         return undefined;
       case "head": {
         const found = until(bytes, "\r\n\r\n", MAXIMUM_HEAD_LENGTH);
@@ -185,7 +186,7 @@ export function createResponseParser(sink: ResponseSink): ResponseParser {
           throw malformed("end of chunk");
         }
         if (all.length < 2) {
-          rest = all;
+          rest = Buffer.from(all);
           return undefined;
         }
         rest = NO_BYTES;

@@ -20,7 +20,7 @@ export interface UpstreamSink {
   informational(status: number, headers: readonly string[]): void;
   /** Pairs, latin1. `length`: of the body when it is known; 0 when there is none. */
   head(status: number, headers: readonly string[], length: number | undefined): void;
-  /** Answers whether more is welcome now; else `resume` is awaited. */
+  /** Answers whether more is welcome now; else `resume` is awaited. The memory of `chunk` is used again after the call. */
   data(chunk: Buffer): boolean;
   /** Nothing more comes at this moment: what was held back should go out. */
   flush(): void;
