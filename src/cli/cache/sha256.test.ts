@@ -1,0 +1,13 @@
+import assert from "node:assert/strict";
+import { hash } from "node:crypto";
+import { test } from "node:test";
+import { sha256 } from "./sha256.ts";
+
+test("equals OpenSSL's digest at every length around the block size, and for long and non-ASCII texts", () => {
+  for (let length = 0; length < 200; length++) {
+    const text = "é".repeat(length % 7) + "k".repeat(length);
+    assert.equal(sha256(text), hash("sha256", text));
+  }
+  const long = `{"args":["${"dGVzdA==".repeat(40_000)}"]}`;
+  assert.equal(sha256(long), hash("sha256", long));
+});
