@@ -7,6 +7,7 @@ const benches: Readonly<Record<string, () => Promise<void>>> = {
   proxy: async () => (await import("./proxy.ts")).benchProxy(),
   watch: async () => (await import("./watch.ts")).benchWatch(),
   policy: async () => (await import("./policy.ts")).run(),
+  cli: async () => (await import("./cli.ts")).benchCli(),
   start: async () => (await import("./start.ts")).benchStart(),
 };
 
