@@ -1,7 +1,7 @@
 import type { Writable } from "node:stream";
 import type { Clock } from "../../clock.ts";
 
-/** The body of one HTTP/1.1 answer on its way to the client, in few and large writes. */
+/** The body of one answer on its way to the client, in few and large writes. */
 export interface AnswerBody {
   /** Takes a copy: the memory is its owner's again. Answers whether more is welcome now; else the socket's `drain` says when. */
   write(chunk: Buffer): boolean;
@@ -12,8 +12,9 @@ export interface AnswerBody {
 }
 
 export interface AnswerBodyOptions {
+  /** The connection, or the stream of HTTP/2. */
   readonly socket: Writable;
-  /** The length is not known beforehand: each write is one chunk (RFC 9112 section 7.1). */
+  /** HTTP/1.1, and the length is not known beforehand: each write is one chunk (RFC 9112 section 7.1). */
   readonly chunked: boolean;
   /** A stream: every part goes out before the next wait for events, whatever it costs. */
   readonly prompt: boolean;
@@ -30,13 +31,13 @@ const LINE_END_LENGTH = 2;
 const FULL = BLOCK_LENGTH - LINE_END_LENGTH;
 /** A part that is alone gets memory of its own size: thousands of watches may have an event at the same moment. */
 const SMALL = 4 * 1024;
-/** What may wait for the client besides the block that is being filled. */
+/** What may wait for the client besides the block that is being filled; of a stream, of which there are many, much less. */
 const MAXIMUM_WAITING = 128 * 1024;
 /** How long a part of an answer may wait for more of it; the least that a timer can. */
 const GATHER_MILLISECONDS = 1;
 const KEPT_BLOCKS = 32;
 
-/** A kube-apiserver writes a list in pieces of 2 and 18 KB; memory that is made for each of them is collected at a third of all CPU. */
+/** A kube-apiserver writes a list in pieces of 2 and 18 KB; memory made for each of them means a full collection every 14 lists. */
 const keptBlocks: Buffer[] = [];
 
 function giveBack(block: Buffer): void {
@@ -72,12 +73,8 @@ export function createAnswerBody(options: AnswerBodyOptions): AnswerBody {
       sent[end + 1] = 10;
       end += LINE_END_LENGTH;
     }
-    // Used again when the write is over; after a failure nobody knows who still reads it.
-    const written = (error?: Error | null): void => {
-      if (error === undefined || error === null) {
-        giveBack(sent);
-      }
-    };
+    // Used again when the write is over: until then the socket may still have to read it.
+    const written = (): void => giveBack(sent);
     if (begun) {
       socket.write(sent.subarray(start, end), written);
       return;
@@ -130,7 +127,7 @@ export function createAnswerBody(options: AnswerBodyOptions): AnswerBody {
           setImmediate(flush);
         }
       }
-      return socket.writableLength <= MAXIMUM_WAITING;
+      return prompt ? !socket.writableNeedDrain : socket.writableLength <= MAXIMUM_WAITING;
     },
     flush: send,
     discard: () => {

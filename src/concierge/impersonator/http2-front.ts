@@ -2,6 +2,8 @@ import { constants, performServerHandshake } from "node:http2";
 import type { Http2Session, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "../../clock.ts";
+import { createAnswerBody } from "./answer-body.ts";
+import type { AnswerBody } from "./answer-body.ts";
 import type { ClientEnd, ClientExchange, ClientListener } from "./client-exchange.ts";
 import type { InboundRequest } from "./proxied-request.ts";
 
@@ -87,7 +89,7 @@ export function createHttp2Front(options: Http2FrontOptions): Http2Front {
     session.streams += 1;
     session.lastActive = clock.now();
     const endStream = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
-    const exchange = createExchange(stream, rawHeaders, endStream, session, () => {
+    const exchange = createExchange(stream, rawHeaders, endStream, session, clock, () => {
       session.streams -= 1;
       session.lastActive = clock.now();
     });
@@ -187,6 +189,7 @@ function createExchange(
   raw: readonly string[],
   endStream: boolean,
   session: Session,
+  clock: Clock,
   closed: () => void,
 ): ClientExchange {
   const { inbound, declared, expectsContinue } = readHead(raw, session);
@@ -195,9 +198,11 @@ function createExchange(
   let ended: ((end: ClientEnd) => void) | undefined;
   let complete = false;
   let trailersToSend: readonly string[] | undefined;
+  let answerBody: AnswerBody | undefined;
 
   stream.on("error", ignore);
   stream.on("close", () => {
+    answerBody?.discard();
     closed();
     const callback = ended;
     ended = undefined;
@@ -228,13 +233,6 @@ function createExchange(
     } catch (error) {
       // What cannot be sent must not leave the client waiting; `close(code)` would end it properly, as in `reset`.
       stream.destroy(error instanceof Error ? error : BROKEN_OFF);
-    }
-  };
-  /** Parts that arrive together leave together. */
-  const cork = (): void => {
-    if (stream.writableCorked === 0) {
-      stream.cork();
-      process.nextTick(() => stream.uncork());
     }
   };
   const finishRequest = (): void => {
@@ -304,10 +302,11 @@ function createExchange(
         session.http2.close();
       }
     },
-    begin: (status, headers, { hasTrailers }) => {
+    begin: (status, headers, { hasTrailers, prompt }) => {
       if (stream.destroyed) {
         return;
       }
+      answerBody = createAnswerBody({ socket: stream, chunked: false, prompt, sendHead: ignore, clock });
       respond(status, headers, false, hasTrailers);
       if (hasTrailers) {
         stream.on("wantTrailers", () => {
@@ -328,8 +327,7 @@ function createExchange(
       if (stream.destroyed) {
         return true;
       }
-      cork();
-      return stream.write(Buffer.from(chunk));
+      return answerBody?.write(chunk) ?? true;
     },
     end: (trailers) => {
       if (stream.destroyed) {
@@ -337,6 +335,7 @@ function createExchange(
       }
       complete = true;
       trailersToSend = trailers;
+      answerBody?.flush();
       stream.end();
       finishRequest();
     },
