@@ -6,7 +6,15 @@ export function goUrlRefusal(text: string): string | undefined {
   return reason === undefined ? undefined : `parse ${goQuote(text)}: ${reason}`;
 }
 
+/** What addresses look like whose every check below would pass: names of letters, digits, dots and hyphens, and no escapes in the path. */
+const PLAIN =
+  /^https:\/\/(?:[a-z][a-z0-9-]{0,60}\.)*[a-z][a-z0-9-]{0,60}(?::\d{1,4})?(?:\/[A-Za-z0-9/._~-]*)?$/;
+
 function refusalOf(text: string): string | undefined {
+  // `xn--` begins a name in Punycode, which may be none.
+  if (PLAIN.test(text) && !text.includes("--")) {
+    return undefined;
+  }
   if (/[\x00-\x1f\x7f]/.test(text)) {
     return "net/url: invalid control character in URL";
   }

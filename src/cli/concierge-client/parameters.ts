@@ -4,6 +4,9 @@ import { validateApiGroupSuffix } from "../../kube/api-group-suffix.ts";
 import { CommandError } from "../command-error.ts";
 import { goUrlRefusal } from "./go-url-refusal.ts";
 
+const BEGIN_CERTIFICATE = "-----BEGIN CERTIFICATE-----";
+const END_CERTIFICATE = "-----END CERTIFICATE-----";
+
 /** The flags that say where and how to exchange a token, as typed. */
 export interface ConciergeFlags {
   readonly endpoint: string;
@@ -64,14 +67,13 @@ function refuseBadEndpoint(endpoint: string): void {
 }
 
 function decodeCaBundle(data: string): string {
+  const bytes = Buffer.from(data, "base64");
   // The exact walk that finds the faulty byte is slow, and faults are rare.
-  const offset = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(data)
-    ? undefined
-    : base64ErrorOffset(data);
+  const offset = bytes.toString("base64") === data ? undefined : base64ErrorOffset(data);
   if (offset !== undefined) {
     throw parameterError(`invalid CA bundle data: illegal base64 data at input byte ${offset}`);
   }
-  const pem = Buffer.from(data, "base64").toString("latin1");
+  const pem = bytes.toString("latin1");
   if (!holdsCertificate(pem)) {
     throw parameterError("invalid CA bundle data: no certificates found");
   }
@@ -83,18 +85,28 @@ function decodeCaBundle(data: string): string {
  * would load node:crypto before every look into the cache; TLS does so when it is used.
  */
 function holdsCertificate(pem: string): boolean {
-  const blocks = pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----/g);
-  return blocks.some(([, text]) => {
-    const der = Buffer.from(text ?? "", "base64");
-    const lengthBytes = (der[1] ?? 0) & 0x7f;
-    return (
-      der[0] === 0x30 &&
-      (der[1] ?? 0) > 0x80 &&
-      lengthBytes <= 3 &&
-      der.length > 2 + lengthBytes &&
-      der.readUIntBE(2, lengthBytes) === der.length - 2 - lengthBytes
-    );
-  });
+  let end = 0;
+  for (;;) {
+    const begin = pem.indexOf(BEGIN_CERTIFICATE, end);
+    end = pem.indexOf(END_CERTIFICATE, begin);
+    if (begin === -1 || end === -1) {
+      return false;
+    }
+    if (isCertificateFrame(Buffer.from(pem.slice(begin + BEGIN_CERTIFICATE.length, end), "base64"))) {
+      return true;
+    }
+  }
+}
+
+function isCertificateFrame(der: Buffer): boolean {
+  const lengthBytes = (der[1] ?? 0) & 0x7f;
+  return (
+    der[0] === 0x30 &&
+    (der[1] ?? 0) > 0x80 &&
+    lengthBytes <= 3 &&
+    der.length > 2 + lengthBytes &&
+    der.readUIntBE(2, lengthBytes) === der.length - 2 - lengthBytes
+  );
 }
 
 function authenticatorKindOf(type: string): ConciergeParameters["authenticatorKind"] {
