@@ -32,22 +32,28 @@ export function valueThatHttpChanges(identity: Identity): string | undefined {
   if (identity.groups.includes("")) {
     return "empty group is not allowed";
   }
-  const values: readonly (readonly [string, readonly string[]])[] = [
-    ["username", [identity.username]],
-    ["UID", identity.uid === undefined ? [] : [identity.uid]],
-    ["group", identity.groups],
-    ["extra key", Object.keys(identity.extra)],
-    ["extra value", Object.values(identity.extra).flat()],
-  ];
-  for (const [what, texts] of values) {
-    for (const text of texts) {
-      const fault = faultOf(text);
-      if (fault !== undefined) {
-        return `${what} ${fault}`;
-      }
+  return (
+    faultIn("username", identity.username) ??
+    (identity.uid === undefined ? undefined : faultIn("UID", identity.uid)) ??
+    faultInAny("group", identity.groups) ??
+    faultInAny("extra key", Object.keys(identity.extra)) ??
+    faultInAny("extra value", Object.values(identity.extra).flat())
+  );
+}
+
+function faultInAny(what: string, texts: readonly string[]): string | undefined {
+  for (const text of texts) {
+    const fault = faultIn(what, text);
+    if (fault !== undefined) {
+      return fault;
     }
   }
   return undefined;
+}
+
+function faultIn(what: string, text: string): string | undefined {
+  const fault = faultOf(text);
+  return fault === undefined ? undefined : `${what} ${fault}`;
 }
 
 /** Edge white space and control characters in one look: most texts need no second one. */

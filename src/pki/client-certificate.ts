@@ -180,23 +180,30 @@ const CONTROL_CHARACTER = /\p{Cc}/u;
  * `certificate.subject.unicode`, `certificate.subject.tooLarge`, all with status 422.
  */
 export function refuseUnusableNames(username: string, groups: readonly string[]): void {
-  let bytes = 0;
-  for (const [index, name] of [username, ...groups].entries()) {
-    const what = index === 0 ? "username" : "group";
-    if (name === "") {
-      throw refusal("certificate.subject.empty", `a client certificate cannot hold an empty ${what}`);
-    }
-    bytes += name.length;
+  refuseUnusableName("username", username);
+  let bytes = username.length;
+  for (const group of groups) {
+    bytes += group.length;
     if (bytes > MAXIMUM_CLIENT_CERTIFICATE_BYTES) {
       // Said before anything is encoded, so that refusing stays cheap (L4).
       throw tooLarge();
     }
-    if (!name.isWellFormed()) {
-      throw refusal("certificate.subject.unicode", `the ${what} is not well-formed Unicode`);
-    }
-    if (CONTROL_CHARACTER.test(name)) {
-      throw refusal("certificate.subject.controlCharacter", `the ${what} contains a control character`);
-    }
+    refuseUnusableName("group", group);
+  }
+}
+
+function refuseUnusableName(what: "username" | "group", name: string): void {
+  if (name === "") {
+    throw refusal("certificate.subject.empty", `a client certificate cannot hold an empty ${what}`);
+  }
+  if (name.length > MAXIMUM_CLIENT_CERTIFICATE_BYTES) {
+    throw tooLarge();
+  }
+  if (!name.isWellFormed()) {
+    throw refusal("certificate.subject.unicode", `the ${what} is not well-formed Unicode`);
+  }
+  if (CONTROL_CHARACTER.test(name)) {
+    throw refusal("certificate.subject.controlCharacter", `the ${what} contains a control character`);
   }
 }
 

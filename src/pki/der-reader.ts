@@ -40,12 +40,23 @@ export function derChildren(element: DerElement): DerElement[] {
   return children;
 }
 
-function elementAt(buffer: Buffer, offset: number): DerElement {
-  const tag = buffer[offset];
-  const first = buffer[offset + 1];
-  if (tag === undefined || first === undefined) {
+/** Where one element is; for readers that look at many elements and keep none: a view of each costs more than finding it. */
+export interface DerSpan {
+  /** Identifier octet. */
+  readonly tag: number;
+  /** Of the contents octets. */
+  readonly start: number;
+  /** Behind the last contents octet. */
+  readonly end: number;
+}
+
+/** The element that begins at `offset` and ends at `limit` at the latest. */
+export function derSpanAt(buffer: Buffer, offset: number, limit: number): DerSpan {
+  if (offset + 2 > limit) {
     throw malformedDer("truncated");
   }
+  const tag = buffer[offset] ?? 0;
+  const first = buffer[offset + 1] ?? 0;
   if ((tag & 0x1f) === 0x1f) {
     throw malformedDer("tag numbers above 30 are not used here");
   }
@@ -56,7 +67,7 @@ function elementAt(buffer: Buffer, offset: number): DerElement {
     if (size === 0 || size > 4) {
       throw malformedDer("indefinite or oversized length");
     }
-    if (start + size > buffer.length) {
+    if (start + size > limit) {
       throw malformedDer("truncated");
     }
     length = buffer.readUIntBE(start, size);
@@ -66,9 +77,14 @@ function elementAt(buffer: Buffer, offset: number): DerElement {
     start += size;
   }
   const end = start + length;
-  if (end > buffer.length) {
+  if (end > limit) {
     throw malformedDer("truncated");
   }
+  return { tag, start, end };
+}
+
+function elementAt(buffer: Buffer, offset: number): DerElement {
+  const { tag, start, end } = derSpanAt(buffer, offset, buffer.length);
   return { tag, content: buffer.subarray(start, end), raw: buffer.subarray(offset, end) };
 }
 

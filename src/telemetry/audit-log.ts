@@ -3,6 +3,7 @@ import { callerOf } from "./caller.ts";
 import type { JsonLines } from "./json-lines.ts";
 
 const MAXIMUM_AUDIT_ID_LENGTH = 64;
+const NO_FIELDS = {};
 
 /** Personal values that are lists or maps also when nobody set them. */
 const EMPTY_VALUES: Readonly<Record<string, unknown>> = { groups: [], extra: {} };
@@ -17,24 +18,22 @@ export function createAuditLog(options: {
   readonly logUsernamesAndGroups: boolean;
 }): AuditLog {
   // Each message comes from one place in the code: the stack trace, which costs more than the rest of the line, is taken once.
-  const callers = new Map<string, string>();
-  const record = (event: AuditEvent): void => {
-    let caller = callers.get(event.message);
-    if (caller === undefined) {
-      caller = callerOf(record);
-      callers.set(event.message, caller);
+  const heads = new Map<string, string>();
+  const record = ({ message, auditID, personalInfo, fields, mayWait }: AuditEvent): void => {
+    let head = heads.get(message);
+    if (head === undefined) {
+      const members = JSON.stringify({ caller: callerOf(record), message, auditEvent: true });
+      head = `${members.slice(1, -1)},"auditID":`;
+      heads.set(message, head);
     }
-    const body: Record<string, unknown> = {
-      caller,
-      message: event.message,
-      auditEvent: true,
-      auditID: event.auditID.slice(0, MAXIMUM_AUDIT_ID_LENGTH),
-    };
-    if (event.personalInfo !== undefined) {
-      body["personalInfo"] = showPersonalInfo(event.personalInfo, options.logUsernamesAndGroups);
-    }
-    Object.assign(body, event.fields);
-    options.lines.write("info", body, { mayWait: event.mayWait === true });
+    const body =
+      personalInfo === undefined
+        ? (fields ?? NO_FIELDS)
+        : { personalInfo: showPersonalInfo(personalInfo, options.logUsernamesAndGroups), ...fields };
+    options.lines.write("info", body, {
+      mayWait: mayWait === true,
+      head: head + JSON.stringify(auditID.slice(0, MAXIMUM_AUDIT_ID_LENGTH)),
+    });
   };
   return { record };
 }

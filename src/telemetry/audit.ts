@@ -7,6 +7,7 @@ export interface AuditEvent {
   /** At most 64 characters. */
   readonly auditID: string;
   readonly personalInfo?: PersonalInfo;
+  /** None of them is called as a member of every line is (contract 2.5). */
   readonly fields?: Readonly<Record<string, unknown>>;
   /** A further line about the same request follows at once or soon: both may go out in one write. */
   readonly mayWait?: boolean;

@@ -19,6 +19,8 @@ export interface JsonLines {
     options?: {
       /** The line may share its write with the next one. */
       readonly mayWait?: boolean;
+      /** Members that go before those of `body`, as JSON without braces; `body` has none of their names. */
+      readonly head?: string;
     },
   ): void;
 }
@@ -70,7 +72,10 @@ export function createJsonLines(options: JsonLinesOptions): JsonLines {
   const { clock, destination = openStandardError() } = options;
   return {
     write: (level, body, writing) => {
-      const line = `{"level":"${level}","timestamp":"${formatTimestamp(clock.now())}",${encodeMembers(body)}}\n`;
+      const members = encodeMembers(body);
+      const head = writing?.head ?? "";
+      const comma = head === "" || members === "" ? "" : ",";
+      const line = `{"level":"${level}","timestamp":"${formatTimestamp(clock.now())}",${head}${comma}${members}}\n`;
       if (writing?.mayWait === true && destination.writeSoon !== undefined) {
         destination.writeSoon(redactTokens(line));
       } else {

@@ -1,5 +1,5 @@
-/** Anything that could be secret starts with one of these; most lines hold none, and pay for this test alone. */
-const SUSPICIOUS = /eyJ|PRIVATE KEY-----|LS0tLS1CRUdJTi|[Bb]earer\s/;
+/** Anything that could be secret holds one of these; most lines hold none, and pay for these searches alone. */
+const SUSPICIOUS = ["eyJ", "PRIVATE KEY-----", "LS0tLS1CRUdJTi", "earer"];
 
 /** A compact JWS or JWE: its header is JSON, so it starts with `{"` in base64url. */
 const JWT = /eyJ[\w-]{5,}(?:\.[\w-]*){2,4}/g;
@@ -19,7 +19,7 @@ const BEARER = /\b([Bb]earer)\s+(?!\[redacted)[\w.~+/-]{8,}=*/g;
  * which may be plain or JSON. Code must not count on it.
  */
 export function redactTokens(text: string): string {
-  if (!SUSPICIOUS.test(text)) {
+  if (!SUSPICIOUS.some((part) => text.includes(part))) {
     return text;
   }
   return text

@@ -15,6 +15,7 @@ import { contextOf, withDeadline } from "./request-context.ts";
 import type { RequestContext } from "./request-context.ts";
 import { sendObject, sendStatus } from "./responses.ts";
 import { decodingSchema } from "./schema-decoding.ts";
+import { endOfTurn } from "./turn.ts";
 import { warningHeaders } from "./warnings.ts";
 
 /** One create, decoded and about to be judged. */
@@ -140,6 +141,8 @@ function createHandler(collection: Collection, options: CollectionOptions) {
       throw new StatusError(unsupportedMediaType(OBJECT_MEDIA_TYPES));
     }
     const body = await readBody(request.raw);
+    // What comes now is most of the work: all that has come in together is judged together.
+    await endOfTurn();
     const { dryRun, fieldValidation } = createOptions(context.target.query);
     const { object, warnings } = decodeObject(body, encoding, target, fieldValidation);
     const metadata = object["metadata"] as { readonly name?: string | null } | null | undefined;

@@ -26,11 +26,16 @@ export interface RequestContext {
   source: string;
 }
 
-const contexts = new WeakMap<FastifyRequest, RequestContext>();
+/** Where a request carries its context: a map beside it would be looked through at every collection of garbage. */
+const CONTEXT = Symbol("RequestContext");
+
+interface WithContext {
+  [CONTEXT]?: RequestContext | null;
+}
 
 /** The context of a request whose hooks have run. */
 export function contextOf(request: FastifyRequest): RequestContext {
-  const context = contexts.get(request);
+  const context = partialContextOf(request);
   if (context === undefined) {
     throw new TypeError("a request reached its handler without a context");
   }
@@ -39,7 +44,7 @@ export function contextOf(request: FastifyRequest): RequestContext {
 
 /** The context as far as it got; for answers to refused requests. */
 export function partialContextOf(request: FastifyRequest): RequestContext | undefined {
-  return contexts.get(request);
+  return (request as WithContext)[CONTEXT] ?? undefined;
 }
 
 /** A failure that is answered in plain text, as the generic API server does when its authorizer gives no answer. */
@@ -62,6 +67,7 @@ const NO_ATTRIBUTES: RequestAttributes = { kind: "path", verb: "", path: "" };
 export function installRequestSteps(server: FastifyInstance, options: RequestStepOptions): void {
   const { clock, log, frontProxy, authentication, authorizer, isOwnPod } = options;
 
+  server.decorateRequest(CONTEXT, null);
   server.addHook("onRequest", async (request, reply) => {
     const { rawHeaders } = request.raw;
     const context: RequestContext = {
@@ -72,7 +78,7 @@ export function installRequestSteps(server: FastifyInstance, options: RequestSte
       identity: NOBODY,
       source: "",
     };
-    contexts.set(request, context);
+    (request as WithContext)[CONTEXT] = context;
     reply.header("Audit-Id", context.auditID);
     reply.header("Cache-Control", "no-cache, private");
 
@@ -115,6 +121,9 @@ function publicReason(cause: unknown): string {
   return cause instanceof LanyardError ? cause.publicMessage : "no answer from the authorizer";
 }
 
+const HOST = "host";
+const IMPERSONATE = "impersonate-";
+
 /** Refuses what no honest client sends and what Node lets through (H2, H3, H4). */
 function requirePlainRequest(request: FastifyRequest): void {
   const { rawHeaders, httpVersion } = request.raw;
@@ -123,10 +132,10 @@ function requirePlainRequest(request: FastifyRequest): void {
   }
   let hosts = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = (rawHeaders[index] ?? "").toLowerCase();
-    if (name === "host") {
+    const name = rawHeaders[index] ?? "";
+    if (name.length === HOST.length && name.toLowerCase() === HOST) {
       hosts++;
-    } else if (name.startsWith("impersonate-")) {
+    } else if (name.length >= IMPERSONATE.length && name.toLowerCase().startsWith(IMPERSONATE)) {
       // The API server in front resolves impersonation; dropping the header would act as somebody else.
       throw new StatusError(badRequest("impersonation is not supported by this server"));
     }

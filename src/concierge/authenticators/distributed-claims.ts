@@ -5,7 +5,7 @@ import type { Logger } from "../../telemetry/log.ts";
 import type { JwksSource } from "./jwks-source.ts";
 import { createJwksSource } from "./jwks-source.ts";
 import type { Claims } from "./jwt-verification.ts";
-import { JwtRefusal, MAXIMUM_TOKEN_BYTES, readUnverifiedClaims, verifyJwt } from "./jwt-verification.ts";
+import { JwtRefusal, MAXIMUM_TOKEN_BYTES, readUnverifiedJwt, verifyJwt } from "./jwt-verification.ts";
 import { discoverProvider, httpsUrl } from "./oidc-discovery.ts";
 import type { OutboundHttp } from "./outbound-http.ts";
 
@@ -75,12 +75,13 @@ export function createDistributedClaims(options: DistributedClaimsOptions): Dist
       throw new JwtRefusal(`the endpoint answered ${answer.statusLine}`);
     }
     const token = answer.body.toString("latin1").trim();
-    const issuer = claimOf(readUnverifiedClaims(token) ?? {}, "iss");
-    if (typeof issuer !== "string") {
+    const unverified = readUnverifiedJwt(token);
+    const issuer = unverified === undefined ? undefined : claimOf(unverified.claims, "iss");
+    if (unverified === undefined || typeof issuer !== "string") {
       throw new JwtRefusal("the endpoint did not answer a JWT with an issuer");
     }
     const source = await sourceOf(issuer, signal);
-    return verifyJwt(token, source, { ...options, issuers: [issuer] }, signal);
+    return verifyJwt(unverified, source, { ...options, issuers: [issuer] }, signal);
   };
 
   return {

@@ -9,7 +9,7 @@ import {
   checkAlgorithms,
   CONTRACT_ALGORITHMS,
   MAXIMUM_TOKEN_BYTES,
-  readUnverifiedClaims,
+  readUnverifiedJwt,
   verifyJwt,
 } from "./jwt-verification.ts";
 import type { OutboundHttp } from "./outbound-http.ts";
@@ -53,11 +53,15 @@ export function createJwtAuthenticator(options: JwtAuthenticatorOptions): Authen
       if (token.length > MAXIMUM_TOKEN_BYTES) {
         return undefined;
       }
-      const tokenIssuer = claimOf(readUnverifiedClaims(token) ?? {}, "iss");
+      const unverified = readUnverifiedJwt(token);
+      if (unverified === undefined) {
+        return undefined;
+      }
+      const tokenIssuer = claimOf(unverified.claims, "iss");
       if (typeof tokenIssuer !== "string" || !issuers.includes(tokenIssuer)) {
         return undefined;
       }
-      const claims = await verifyJwt(token, jwks, verification, signal);
+      const claims = await verifyJwt(unverified, jwks, verification, signal);
       // Expressions see the token's own claims; only a claim named for groups is looked for elsewhere (contract 4.5).
       const resolved =
         typeof rules.groups === "string" ? await distributed.resolve(claims, rules.groups, signal) : claims;

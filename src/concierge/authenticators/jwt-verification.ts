@@ -1,8 +1,10 @@
-import type { CryptoKey, JWTPayload, LocalJWKSet } from "jose";
-import { errors, jwtVerify } from "jose";
+import type { CryptoKey, LocalJWKSet } from "jose";
+import { errors } from "jose";
 import type { Clock } from "../../clock.ts";
 import { LanyardError, messageOf } from "../../errors.ts";
+import { claimOf } from "../../identity/claims-mapping.ts";
 import type { JwksSource } from "./jwks-source.ts";
+import { isSignedBy } from "./jws-signature.ts";
 import { parseJsonObject } from "./oidc-discovery.ts";
 
 /** The claims of a token, in the order of the token; read them with `Object.hasOwn`. */
@@ -58,16 +60,28 @@ export function checkAlgorithms(algorithms: readonly string[]): void {
   }
 }
 
-/**
- * The claims of a token before anything is verified; nothing when it is no compact JWS of a JSON object. Only good for
- * deciding whose token it is.
- */
-export function readUnverifiedClaims(token: string): Claims | undefined {
-  if (token.length > MAXIMUM_TOKEN_BYTES || !/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/.test(token)) {
+/** A compact JWS of a JSON object (RFC 7515 section 7.1); nothing is verified. */
+export interface UnverifiedJwt {
+  readonly token: string;
+  /** Only good for deciding whose token it is. */
+  readonly claims: Claims;
+}
+
+/** Takes a token apart; nothing when it is no compact JWS of a JSON object. */
+export function readUnverifiedJwt(token: string): UnverifiedJwt | undefined {
+  if (token.length > MAXIMUM_TOKEN_BYTES || !COMPACT_JWS.test(token)) {
     return undefined;
   }
   const start = token.indexOf(".") + 1;
-  return parseJsonObject(Buffer.from(token.slice(start, token.indexOf(".", start)), "base64url"));
+  const claims = readObject(token.slice(start, token.indexOf(".", start)));
+  return claims === undefined ? undefined : { token, claims };
+}
+
+const COMPACT_JWS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
+
+/** One part of a token; a lone character at the end of base64url stands for nothing. */
+function readObject(part: string): Claims | undefined {
+  return part.length % 4 === 1 ? undefined : parseJsonObject(Buffer.from(part, "base64url"));
 }
 
 /**
@@ -75,7 +89,7 @@ export function readUnverifiedClaims(token: string): Claims | undefined {
  * keys are fetched again once, within the limits of the source.
  */
 export async function verifyJwt(
-  token: string,
+  token: UnverifiedJwt,
   source: JwksSource,
   options: JwtVerificationOptions,
   signal: AbortSignal,
@@ -91,7 +105,7 @@ export async function verifyJwt(
 }
 
 async function verifyWithSource(
-  token: string,
+  token: UnverifiedJwt,
   source: JwksSource,
   options: JwtVerificationOptions,
   signal: AbortSignal,
@@ -127,59 +141,91 @@ function mayBeCuredByNewKeys(error: unknown): boolean {
 }
 
 async function verifyWithKeys(
-  token: string,
+  jwt: UnverifiedJwt,
   keys: LocalJWKSet | undefined,
   options: JwtVerificationOptions,
 ): Promise<Claims> {
   if (keys === undefined) {
     throw new errors.JWKSNoMatchingKey("there are no keys that are new enough to be trusted");
   }
-  const verify = (key: LocalJWKSet | CryptoKey): Promise<{ payload: JWTPayload }> => {
-    const verification = {
-      algorithms: [...options.algorithms],
-      issuer: [...options.issuers],
-      audience: options.audience,
-      requiredClaims: ["exp"],
-      // jose has one tolerance for all times: this one is for nbf, exp is checked again without it.
-      clockTolerance: NOT_BEFORE_LEEWAY_SECONDS,
-      currentDate: new Date(options.clock.now()),
-    };
-    return typeof key === "function"
-      ? jwtVerify(token, key, verification)
-      : jwtVerify(token, key, verification);
-  };
-  const payload = await verifyWithFirst(keys, verify);
-  refuseExpired(payload, options.clock.now());
-  return payload;
+  await requireSignature(jwt.token, keys, options.algorithms);
+  requireClaims(jwt.claims, options);
+  return jwt.claims;
 }
 
-async function verifyWithFirst(
+/** The signature over header and payload, by a key of the set that fits the header's algorithm and `kid` (RFC 7515 section 5.2). */
+async function requireSignature(
+  token: string,
   keys: LocalJWKSet,
-  verify: (key: LocalJWKSet | CryptoKey) => Promise<{ payload: JWTPayload }>,
-): Promise<JWTPayload> {
+  algorithms: readonly string[],
+): Promise<void> {
+  const header = readObject(token.slice(0, token.indexOf(".")));
+  const { alg, kid, crit } = header ?? {};
+  if (header === undefined || typeof alg !== "string" || (kid !== undefined && typeof kid !== "string")) {
+    throw new JwtRefusal("the header of the token is malformed");
+  }
+  if (!algorithms.includes(alg)) {
+    throw new JwtRefusal("the signature algorithm of the token is not allowed");
+  }
+  if (crit !== undefined) {
+    throw new JwtRefusal("the token uses an extension that is not known");
+  }
+  const end = token.lastIndexOf(".");
+  const input = Buffer.from(token.slice(0, end), "latin1");
+  const signature = Buffer.from(token.slice(end + 1), "base64url");
+  const isGood = (key: CryptoKey): boolean | Promise<boolean> => isSignedBy(key, alg, input, signature);
+  if (!(await verifiesWithOne(keys, { alg, ...(kid === undefined ? {} : { kid }) }, isGood))) {
+    throw new errors.JWSSignatureVerificationFailed();
+  }
+}
+
+async function verifiesWithOne(
+  keys: LocalJWKSet,
+  header: { readonly alg: string; readonly kid?: string },
+  isGood: (key: CryptoKey) => boolean | Promise<boolean>,
+): Promise<boolean> {
   try {
-    return (await verify(keys)).payload;
+    return await isGood(await keys(header));
   } catch (error) {
     if (!(error instanceof errors.JWKSMultipleMatchingKeys)) {
       throw error;
     }
     // Without a kid, or when keys share one, each key that fits is tried (contract 4.5).
     for await (const key of error) {
-      try {
-        return (await verify(key)).payload;
-      } catch (keyError) {
-        if (!(keyError instanceof errors.JWSSignatureVerificationFailed)) {
-          throw keyError;
-        }
+      if (await isGood(key)) {
+        return true;
       }
     }
-    throw new errors.JWSSignatureVerificationFailed();
+    return false;
   }
+}
+
+/** Whom the token is from and for, and when it holds (RFC 7519 section 4.1, contract 4.5). */
+function requireClaims(claims: Claims, { issuers, audience, clock }: JwtVerificationOptions): void {
+  const issuer = claimOf(claims, "iss");
+  if (typeof issuer !== "string" || !issuers.includes(issuer)) {
+    throw new JwtRefusal('unexpected "iss" claim value');
+  }
+  const audiences = claimOf(claims, "aud");
+  if (audiences !== audience && !(Array.isArray(audiences) && audiences.includes(audience))) {
+    throw new JwtRefusal('unexpected "aud" claim value');
+  }
+  const now = clock.now();
+  for (const name of ["iat", "nbf"]) {
+    const value = claimOf(claims, name);
+    if (value !== undefined && typeof value !== "number") {
+      throw new JwtRefusal(`"${name}" claim must be a number`);
+    }
+    if (name === "nbf" && value !== undefined && value > Math.floor(now / 1000) + NOT_BEFORE_LEEWAY_SECONDS) {
+      throw new JwtRefusal('"nbf" claim timestamp check failed');
+    }
+  }
+  refuseExpired(claims, now);
 }
 
 /** No leeway for `exp` (contract 4.5): a token ends at that very moment (RFC 7519 section 4.1.4). */
 function refuseExpired(claims: Claims, now: number): void {
-  const expiry = claims["exp"];
+  const expiry = claimOf(claims, "exp");
   if (typeof expiry !== "number" || !Number.isFinite(expiry)) {
     throw new JwtRefusal('"exp" claim must be a finite number');
   }

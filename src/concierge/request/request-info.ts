@@ -19,6 +19,9 @@ export interface RequestTarget {
   readonly query: URLSearchParams;
 }
 
+/** Nobody writes into a query. */
+const NO_QUERY = new URLSearchParams();
+
 /**
  * Splits an origin-form request target. Refused with a 400 Status: absolute and asterisk form, percent-encoding that is
  * not UTF-8, control characters (H3).
@@ -38,7 +41,7 @@ export function parseRequestTarget(target: string): RequestTarget {
   if (/[\x00-\x1f\x7f]/.test(path)) {
     throw new StatusError(badRequest("the request path contains control characters"));
   }
-  return { path, query: new URLSearchParams(question === -1 ? "" : target.slice(question + 1)) };
+  return { path, query: question === -1 ? NO_QUERY : new URLSearchParams(target.slice(question + 1)) };
 }
 
 /**

@@ -38,6 +38,9 @@ function normalizeAddress(address: string): string {
 }
 
 function sourceKey(address: string): string {
+  if (!address.includes(":")) {
+    return address;
+  }
   const normalized = normalizeAddress(address);
   if (!isIPv6(normalized)) {
     return normalized;

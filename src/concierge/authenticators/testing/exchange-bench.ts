@@ -47,7 +47,14 @@ export async function createExchangeBench(options: { readonly clock?: Clock } = 
   const cache = createAuthenticatorCache();
   const audit: AuditEvent[] = [];
   const bounds: (number | undefined)[] = [];
-  const metrics = { exchangeFinished: () => {}, authenticatorCalled: () => {}, rateLimited: () => {} };
+  const metrics = {
+    exchangeFinished: () => {},
+    exchangePhase: () => {},
+    credentialIssued: () => {},
+    stopwatch: () => 0,
+    authenticatorCalled: () => {},
+    rateLimited: () => {},
+  };
   const limits = {
     failuresPerSource: plenty,
     failuresPerAuthenticator: plenty,
