@@ -24,6 +24,8 @@ import { createTokenReviewAuthenticator } from "./request/bearer-token.ts";
 import { createDeniedLogin } from "./request/deny-list.ts";
 import { createReviewBudget } from "./request/limits.ts";
 import { createSubjectAccessReviewAuthorizer } from "./request/subject-access-review.ts";
+import { observedStatuses } from "./observed-state.ts";
+import { startPlainMetricsServer } from "./plain-metrics-server.ts";
 import type { ServerContext } from "./server-context.ts";
 import { createConciergeState } from "./state/state.ts";
 
@@ -47,6 +49,7 @@ export async function runInCluster(context: ServerContext): Promise<void> {
     apiGroupSuffix: config.apiGroupSuffix,
     clock,
     log,
+    metrics: metrics.apiServerClient,
     userAgent: `lanyard-concierge/${version.version}`,
   });
   const apiServiceNames = ["login", "identity"].map(
@@ -133,6 +136,15 @@ export async function runInCluster(context: ServerContext): Promise<void> {
     readinessChecks: [...cluster.readiness, connection.readiness],
   });
   const proxy = buildImpersonationProxy(context, { ...reviews, state, endpoint });
+  metrics.observe({
+    ...observedStatuses({ store, credentialIssuerName: config.names.credentialIssuer }),
+    proxy: () => proxy.figures,
+  });
+  const { plainPort } = config.metrics;
+  const plainMetrics =
+    plainPort === undefined
+      ? undefined
+      : await startPlainMetricsServer({ host: "::", port: plainPort, metrics, log });
 
   const stopping = new AbortController();
   const background: Promise<unknown>[] = [];
@@ -163,6 +175,7 @@ export async function runInCluster(context: ServerContext): Promise<void> {
         limitMilliseconds: 4_500,
         stop: async () => {
           await Promise.all([api.close(4_000), proxy.close(4_000)]);
+          await plainMetrics?.close();
         },
       },
       {

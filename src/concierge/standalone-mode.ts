@@ -23,6 +23,8 @@ import {
 } from "./controllers/serving-certificate-secret.ts";
 import { installShutdown } from "./process/shutdown.ts";
 import { createFixedAuthorizer } from "./request/fixed-authorizer.ts";
+import { observedStatuses } from "./observed-state.ts";
+import { startPlainMetricsServer } from "./plain-metrics-server.ts";
 import type { ServerContext } from "./server-context.ts";
 import { createConciergeState } from "./state/state.ts";
 
@@ -117,6 +119,13 @@ export async function runStandalone(context: ServerContext): Promise<void> {
     ],
   });
 
+  metrics.observe(observedStatuses({ store, credentialIssuerName: config.names.credentialIssuer }));
+  const { plainPort } = config.metrics;
+  const plainMetrics =
+    plainPort === undefined
+      ? undefined
+      : await startPlainMetricsServer({ host: address.host, port: plainPort, metrics, log });
+
   const stopping = new AbortController();
   let stopControllers = (): Promise<void> => Promise.resolve();
   installShutdown({
@@ -133,7 +142,14 @@ export async function runStandalone(context: ServerContext): Promise<void> {
           await stopControllers();
         },
       },
-      { name: "drain-api", limitMilliseconds: 5_000, stop: () => api.close(4_000) },
+      {
+        name: "drain-api",
+        limitMilliseconds: 5_000,
+        stop: async () => {
+          await api.close(4_000);
+          await plainMetrics?.close();
+        },
+      },
       {
         name: "close-store",
         limitMilliseconds: 2_000,

@@ -1,43 +1,39 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+import { Registry, collectDefaultMetrics } from "prom-client";
+import { stopwatch } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import type { ControllerMetrics } from "../kube/controller-runtime.ts";
 import type { InformerMetrics } from "../kube/informer.ts";
 import type { LeaderElectionMetrics } from "../kube/leader-election.ts";
+import type { KubernetesClientMetrics } from "../kube/transport.ts";
+import { deferObservations } from "./deferred-observations.ts";
+import { createExchangeMetrics } from "./exchange-metrics.ts";
+import type { ExchangeMetrics } from "./exchange-metrics.ts";
+import { createMetricFactory } from "./metric-factory.ts";
+import type { MetricFamily } from "./metric-factory.ts";
+import { createObservedStateMetrics } from "./observed-state.ts";
+import type { ObservedState } from "./observed-state.ts";
+import { createProxiedMetrics } from "./proxied-metrics.ts";
+import type { ProxiedMetrics } from "./proxied-metrics.ts";
 import type { Version } from "./version.ts";
-
-/** How an exchange ended; the closed set of the label. */
-export const exchangeResults = [
-  "issued",
-  "authentication_failed",
-  "authenticator_error",
-  "unsupported_identity",
-  "signer_error",
-  "invalid",
-  "rate_limited",
-] as const;
-export type ExchangeResult = (typeof exchangeResults)[number];
 
 export type AuthenticatorKind = "JWTAuthenticator" | "WebhookAuthenticator";
 export type AuthenticatorOutcome = "authenticated" | "rejected" | "error";
 export type ReviewKind = "token" | "access";
-export type RateLimitName =
-  | "failures_per_source"
-  | "failures_per_authenticator"
-  | "token_reviews_per_source"
-  | "token_reviews"
-  | "concurrent_creates"
-  | "proxied_read_only"
-  | "proxied_mutating"
-  | "proxied_long_running"
-  | "proxied_long_running_per_source";
+/** Limits that refuse requests (S18). */
+export const rateLimitNames = [
+  "failures_per_source",
+  "failures_per_authenticator",
+  "token_reviews_per_source",
+  "token_reviews",
+  "concurrent_creates",
+  "proxied_read_only",
+  "proxied_mutating",
+  "proxied_long_running",
+  "proxied_long_running_per_source",
+] as const;
+export type RateLimitName = (typeof rateLimitNames)[number];
 
-/** A proxied request in closed sets; `code` is the status, undefined when the client left before. */
-export interface ProxiedRequestLabels {
-  readonly verb: string;
-  readonly resource: string;
-  readonly code: number | undefined;
-}
 /** Why an open stream was ended by us (S10, S15, S16). */
 export const streamCutReasons = ["deny_list", "access", "trust", "maximum_duration"] as const;
 export type StreamCutReason = (typeof streamCutReasons)[number];
@@ -48,8 +44,7 @@ export type CertificateName =
  * Everything that is counted. Labels come from closed sets, or are names of objects that only administrators make; never
  * a user, group, path or issuer.
  */
-export interface Metrics {
-  exchangeFinished(result: ExchangeResult, seconds: number): void;
+export interface Metrics extends ExchangeMetrics, ProxiedMetrics {
   authenticatorCalled(kind: AuthenticatorKind, outcome: AuthenticatorOutcome, seconds: number): void;
   /** A JWKS fetch of one JWTAuthenticator; a successful one starts its age again. */
   jwksFetched(authenticator: string, succeeded: boolean): void;
@@ -58,10 +53,10 @@ export interface Metrics {
   readonly informers: InformerMetrics;
   readonly controllers: ControllerMetrics;
   readonly leaderElection: LeaderElectionMetrics;
+  /** Calls of ours to the API server; not those of the impersonation proxy. */
+  readonly apiServerClient: KubernetesClientMetrics;
   reviewCacheAsked(review: ReviewKind, hit: boolean): void;
   rateLimited(limit: RateLimitName): void;
-  /** `seconds` undefined for long-running requests: they would drown the others. */
-  proxiedRequestFinished(labels: ProxiedRequestLabels, seconds: number | undefined): void;
   /** Open streams, by +1 and -1. */
   proxiedStreams(change: 1 | -1): void;
   proxiedStreamCut(reason: StreamCutReason): void;
@@ -69,80 +64,36 @@ export interface Metrics {
   denyListRead(entries: number, problems: number): void;
   /** Undefined: the certificate is not loaded any more. */
   certificateLoaded(certificate: CertificateName, notAfter: Date | undefined): void;
+  /** Says where to look whenever somebody scrapes. */
+  observe(state: ObservedState): void;
+  /** Every metric of ours, without values; what Node tells of its process is not among them. */
+  readonly families: readonly MetricFamily[];
   /** The text exposition of everything. */
   render(): Promise<{ readonly contentType: string; readonly body: string }>;
   /** Stops measuring the event loop. */
   close(): void;
 }
 
-const PREFIX = "lanyard_concierge_";
-const EXCHANGE_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-/** Those of `apiserver_request_duration_seconds`, so that the two can be laid on each other. */
-const PROXIED_BUCKETS = [
-  0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
-];
 const EVENT_LOOP_RESOLUTION_MILLISECONDS = 20;
 const NANOSECONDS = 1e9;
 
 /** A registry of its own, with Node's process metrics in it (engineering.md 4.2). */
-export function createMetrics(options: { readonly clock: Clock; readonly version: Version }): Metrics {
+export function createMetrics(options: {
+  readonly clock: Clock;
+  readonly version: Version;
+  readonly stopwatch?: (() => number) | undefined;
+}): Metrics {
   const { clock } = options;
   const registry = new Registry();
-  const registers = [registry];
-  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []): Counter<L> =>
-    new Counter({ name: PREFIX + name, help, labelNames: [...labelNames], registers });
-  const gauge = <L extends string>(
-    name: string,
-    help: string,
-    labelNames: readonly L[] = [],
-    collect?: (self: Gauge<L>) => void,
-  ): Gauge<L> => {
-    const self: Gauge<L> = new Gauge({
-      name: PREFIX + name,
-      help,
-      labelNames: [...labelNames],
-      registers,
-      ...(collect === undefined ? {} : { collect: () => collect(self) }),
-    });
-    return self;
-  };
-  const histogram = <L extends string>(
-    name: string,
-    help: string,
-    labelNames: readonly L[] = [],
-  ): Histogram<L> =>
-    new Histogram({
-      name: PREFIX + name,
-      help,
-      labelNames: [...labelNames],
-      buckets: EXCHANGE_BUCKETS,
-      registers,
-    });
-  /** A gauge of the seconds since the last `mark` of each label value. */
-  const ageGauge = (name: string, help: string, label: string) => {
-    const marks = new Map<string, number>();
-    gauge(name, help, [label], (self) => {
-      self.reset();
-      for (const [value, since] of marks) {
-        self.set({ [label]: value }, Math.max(0, (clock.now() - since) / 1000));
-      }
-    });
-    return {
-      mark: (value: string, now = clock.now()) => marks.set(value, now),
-      forget: (value: string) => marks.delete(value),
-    };
-  };
+  const factory = createMetricFactory(registry, clock);
+  const { counter, gauge, histogram, ageGauge } = factory;
 
   collectDefaultMetrics({ register: registry });
   gauge("build_info", "Always 1; the labels say what is running.", ["version", "revision"]).set(
     { version: options.version.version, revision: options.version.gitCommit },
     1,
   );
-  const exchanges = counter("exchanges_total", "Token exchanges by how they ended.", ["result"]);
-  for (const result of exchangeResults) {
-    exchanges.inc({ result }, 0);
-  }
-  const exchangeSeconds = histogram("exchange_duration_seconds", "Time that token exchanges took.");
+  const exchanges = createExchangeMetrics(factory, options.stopwatch ?? stopwatch);
   const calls = counter("authenticator_calls_total", "Tokens shown to authenticators.", ["kind", "result"]);
   const callSeconds = histogram("authenticator_call_duration_seconds", "Time that authenticators took.", [
     "kind",
@@ -169,20 +120,32 @@ export function createMetrics(options: { readonly clock: Clock; readonly version
   const leader = gauge("leader", "1 while this replica may write to the cluster.");
   leader.set(0);
   const leaseFailures = counter("leader_election_call_failures_total", "Calls about the Lease that failed.");
-  const reviews = counter("review_cache_lookups_total", "Lookups of cached reviews.", ["review", "result"]);
-  const limited = counter("rate_limited_total", "Requests refused by a limit.", ["limit"]);
-  const proxied = counter("proxied_requests_total", "Requests at the impersonation proxy.", [
-    "verb",
-    "resource",
+  const apiServerConnections = gauge("api_server_connections", "Connections of ours to the API server.", [
+    "pool",
+  ]);
+  const apiServerCalls = gauge("api_server_calls_in_flight", "Calls to the API server that wait or run.", [
+    "pool",
+  ]);
+  const apiServerEnded = counter("api_server_calls_total", "Calls to the API server that ended.", [
+    "method",
     "code",
   ]);
-  const proxiedSeconds = new Histogram({
-    name: `${PREFIX}proxied_request_duration_seconds`,
-    help: "Time that proxied requests took, long-running ones apart.",
-    labelNames: ["verb"],
-    buckets: PROXIED_BUCKETS,
-    registers,
-  });
+  const apiServerSeconds = histogram(
+    "api_server_call_duration_seconds",
+    "Time that calls to the API server took, watches apart.",
+    ["method"],
+  );
+  const reviews = counter("review_cache_lookups_total", "Lookups of cached reviews.", ["review", "result"]);
+  for (const review of ["token", "access"] as const) {
+    for (const result of ["hit", "miss"]) {
+      reviews.inc({ review, result }, 0);
+    }
+  }
+  const limited = counter("rate_limited_total", "Requests refused by a limit.", ["limit"]);
+  for (const limit of rateLimitNames) {
+    limited.inc({ limit }, 0);
+  }
+  const proxied = createProxiedMetrics(factory);
   const proxiedStreams = gauge("proxied_streams", "Streams open at the impersonation proxy.");
   const proxiedStreamCuts = counter("proxied_stream_cuts_total", "Streams that were ended by the proxy.", [
     "reason",
@@ -202,27 +165,29 @@ export function createMetrics(options: { readonly clock: Clock; readonly version
   gauge(
     "event_loop_delay_seconds",
     "Delay of the event loop since the last scrape.",
-    ["quantile"],
+    ["percentile"],
     (self) => {
       const seconds = (nanoseconds: number): number =>
         Number.isFinite(nanoseconds) ? nanoseconds / NANOSECONDS : 0;
-      self.set({ quantile: "0.5" }, seconds(delay.percentile(50)));
-      self.set({ quantile: "0.99" }, seconds(delay.percentile(99)));
-      self.set({ quantile: "1" }, seconds(delay.max));
+      self.set({ percentile: "50" }, seconds(delay.percentile(50)));
+      self.set({ percentile: "99" }, seconds(delay.percentile(99)));
+      self.set({ percentile: "100" }, seconds(delay.max));
       delay.reset();
     },
   );
 
-  const outcome = (succeeded: boolean): string => (succeeded ? "success" : "error");
-  return {
-    exchangeFinished: (result, seconds) => {
-      exchanges.inc({ result });
-      exchangeSeconds.observe(seconds);
-    },
-    authenticatorCalled: (kind, result, seconds) => {
+  const finishedCalls = deferObservations(
+    ({ kind, result }: { kind: AuthenticatorKind; result: AuthenticatorOutcome }, seconds) => {
       calls.inc({ kind, result });
       callSeconds.observe({ kind }, seconds);
     },
+  );
+  const observe = createObservedStateMetrics(factory);
+  const outcome = (succeeded: boolean): string => (succeeded ? "success" : "error");
+  return {
+    ...exchanges,
+    ...proxied,
+    authenticatorCalled: (kind, result, seconds) => finishedCalls.add({ kind, result }, seconds),
     jwksFetched: (authenticator, succeeded) => {
       jwksFetches.inc({ authenticator, result: outcome(succeeded) });
       if (succeeded) {
@@ -254,14 +219,18 @@ export function createMetrics(options: { readonly clock: Clock; readonly version
       setLeader: (isLeader) => leader.set(isLeader ? 1 : 0),
       callFailed: () => leaseFailures.inc(),
     },
+    apiServerClient: {
+      connection: (pool, change) => apiServerConnections.inc({ pool }, change),
+      inFlight: (pool, change) => apiServerCalls.inc({ pool }, change),
+      ended: (pool, method, status, seconds) => {
+        apiServerEnded.inc({ method, code: statusClass(status) });
+        if (pool === "short") {
+          apiServerSeconds.observe({ method }, seconds);
+        }
+      },
+    },
     reviewCacheAsked: (review, hit) => reviews.inc({ review, result: hit ? "hit" : "miss" }),
     rateLimited: (limit) => limited.inc({ limit }),
-    proxiedRequestFinished: ({ verb, resource, code }, seconds) => {
-      proxied.inc({ verb, resource, code: codeClass(code) });
-      if (seconds !== undefined) {
-        proxiedSeconds.observe({ verb }, seconds);
-      }
-    },
     proxiedStreams: (change) => proxiedStreams.inc(change),
     proxiedStreamCut: (reason) => proxiedStreamCuts.inc({ reason }),
     denyListRead: (entries, problems) => {
@@ -275,7 +244,12 @@ export function createMetrics(options: { readonly clock: Clock; readonly version
         notAfter.set({ certificate }, Math.floor(time.getTime() / 1000));
       }
     },
-    render: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
+    observe,
+    families: factory.families,
+    render: async () => {
+      finishedCalls.flush();
+      return { contentType: registry.contentType, body: await registry.metrics() };
+    },
     close: () => {
       delay.disable();
       registry.clear();
@@ -283,7 +257,7 @@ export function createMetrics(options: { readonly clock: Clock; readonly version
   };
 }
 
-/** `none` for an answer that nobody got. */
-function codeClass(code: number | undefined): string {
-  return code === undefined || code < 100 || code > 599 ? "none" : `${Math.floor(code / 100)}xx`;
+/** `none` for a call without an answer. */
+function statusClass(status: number): string {
+  return status < 100 || status > 599 ? "none" : `${Math.floor(status / 100)}xx`;
 }

@@ -32,7 +32,7 @@ import { installErrorResponses } from "./responses.ts";
 import { createTlsListener, defaultListenerTimeouts, drain } from "./tls-listener.ts";
 import type { ListenerTimeouts } from "./tls-listener.ts";
 import { createExchange } from "./token-credential-request/exchange.ts";
-import type { ExchangeOptions } from "./token-credential-request/exchange.ts";
+import type { ExchangeCounting, ExchangeOptions } from "./token-credential-request/exchange.ts";
 import { createTokenCredentialRequestCollection } from "./token-credential-request/token-credential-request.ts";
 import { createWhoAmIRequestCollection } from "./who-am-i-request/who-am-i-request.ts";
 
@@ -67,7 +67,7 @@ export interface AggregatedApiOptions {
   readonly healthChecks?: readonly ReadinessCheck[] | undefined;
   /** For `/readyz` only. */
   readonly readinessChecks?: readonly ReadinessCheck[] | undefined;
-  readonly metrics: Pick<Metrics, "exchangeFinished" | "authenticatorCalled" | "rateLimited" | "render">;
+  readonly metrics: ExchangeCounting & Pick<Metrics, "rateLimited" | "render">;
   readonly timeouts?: ListenerTimeouts | undefined;
   /** Of the create handler, milliseconds; contract 1.4 says 34 s. */
   readonly createDeadlineMilliseconds?: number | undefined;
@@ -207,7 +207,7 @@ function installRoutes(
     metrics,
   });
   const collections = [
-    createTokenCredentialRequestCollection({ apiGroupSuffix, exchange, credentials, clock }),
+    createTokenCredentialRequestCollection({ apiGroupSuffix, exchange, credentials, clock, metrics }),
     createWhoAmIRequestCollection({ apiGroupSuffix }),
   ];
   const knownKinds = collections.flatMap(({ kind, group }) => [

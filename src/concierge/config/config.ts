@@ -76,6 +76,10 @@ export interface ConciergeConfig {
     /** The further event `Credential Issued`. */
     readonly credentialEvents: boolean;
   };
+  readonly metrics: {
+    /** A port for metrics without TLS and without authentication; undefined: there is none. */
+    readonly plainPort: number | undefined;
+  };
   readonly limits: Limits;
   /** S1: refused beside the built-in prefixes. */
   readonly reservedIdentities: { readonly additionalPrefixes: readonly string[] };

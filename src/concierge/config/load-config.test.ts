@@ -30,6 +30,7 @@ test("an almost empty file gets every default", () => {
     log: { level: "" },
     tls: { onedottwo: { allowedCiphers: [] } },
     audit: { logUsernamesAndGroups: false, proxiedRequests: false, credentialEvents: false },
+    metrics: { plainPort: undefined },
     limits: {
       failuresPerSource: { perSecond: 20, burst: 200 },
       failuresPerAuthenticator: { perSecond: 200, burst: 200 },
@@ -145,6 +146,11 @@ const refused: readonly (readonly [yaml: string, message: string])[] = [
   [
     "audit: {logUsernamesAndGroups: maybe}",
     "validate audit: invalid logUsernamesAndGroups format, valid choices are 'enabled', 'disabled', or empty string (equivalent to 'disabled')",
+  ],
+  ["metrics: {plainPort: 80}", "validate metrics: plainPort must be within range 1024 to 65535"],
+  [
+    "aggregatedAPIServerPort: 9000\nmetrics: {plainPort: 9000}",
+    "validate metrics: plainPort must not be one of the other two ports",
   ],
   ["limits: {tokenReviews: {perSecond: 0}}", "validate limits: tokenReviews.perSecond must be positive"],
   [

@@ -72,6 +72,7 @@ export function parseConfig(text: string, options: LoadConfigOptions = {}): Conc
       proxiedRequests: audit.text("proxiedRequests") ?? "disabled",
       credentialEvents: audit.text("credentialEvents") ?? "disabled",
     },
+    metrics: { plainPort: root.section("metrics").integer("plainPort") },
     limits: readLimits(root.section("limits")),
     reservedIdentities: {
       additionalPrefixes: root.section("reservedIdentities").texts("additionalPrefixes") ?? [],

@@ -52,6 +52,7 @@ export function validateConfig(config: UncheckedConfig): ConciergeConfig {
   // Its text comes with the prefix.
   narrowCiphers(config.tls.onedottwo.allowedCiphers);
   const audit = within("validate audit: ", () => checkAudit(config.audit));
+  within("validate metrics: ", () => validateMetrics(config));
   within("validate limits: ", () => validateLimits(config.limits));
   within("validate leaderElection: ", () => {
     const { lease, renewDeadline, retryPeriod } = config.leaderElection;
@@ -97,6 +98,21 @@ function validateApi({ servingCertificate }: ConciergeConfig["api"]): void {
 
 function validatePort(port: number): void {
   refuseWhen(port < 1024 || port > 65_535, "must be within range 1024 to 65535");
+}
+
+function validateMetrics({
+  metrics: { plainPort },
+  aggregatedAPIServerPort,
+  impersonationProxyServerPort,
+}: Pick<ConciergeConfig, "metrics" | "aggregatedAPIServerPort" | "impersonationProxyServerPort">): void {
+  if (plainPort === undefined) {
+    return;
+  }
+  refuseWhen(plainPort < 1024 || plainPort > 65_535, "plainPort must be within range 1024 to 65535");
+  refuseWhen(
+    plainPort === aggregatedAPIServerPort || plainPort === impersonationProxyServerPort,
+    "plainPort must not be one of the other two ports",
+  );
 }
 
 function validateAdmissionPlugins(plugins: readonly string[]): void {

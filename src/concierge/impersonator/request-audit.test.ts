@@ -126,7 +126,7 @@ describe("one line per request on every path (field test 34)", () => {
     );
     assert.ok(!JSON.stringify(world.audit).includes("secret"));
     assert.deepEqual(world.finished, [
-      { labels: { method: "GET", verb: "get", resource: "exec", code: 101 }, seconds: undefined },
+      { labels: { method: "GET", verb: "get", resource: "pods/exec", code: 101 }, seconds: undefined },
     ]);
   });
 
@@ -194,7 +194,7 @@ test("labels are closed sets, whatever a client sends (CVE-2022-21698)", async (
     world.finished.map(({ labels }) => labels),
     [
       { method: "other", verb: "other", resource: "path", code: 200 },
-      { method: "GET", verb: "get", resource: "subresource", code: 200 },
+      { method: "GET", verb: "get", resource: "other/subresource", code: 200 },
       { method: "GET", verb: "list", resource: "tokencredentialrequests", code: 200 },
     ],
   );

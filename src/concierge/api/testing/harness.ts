@@ -244,6 +244,9 @@ export async function startHarness(overrides: HarnessOverrides = {}): Promise<Ha
     limits: testLimits,
     metrics: {
       exchangeFinished: () => {},
+      exchangePhase: () => {},
+      credentialIssued: () => {},
+      stopwatch: () => 0,
       authenticatorCalled: () => {},
       rateLimited: () => {},
       render: async () => ({ contentType: "text/plain; version=0.0.4", body: "up 1\n" }),

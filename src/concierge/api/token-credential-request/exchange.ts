@@ -9,12 +9,8 @@ import { verifyCertificationRequest } from "../../../pki/certificate-signing-req
 import type { CertificationRequest } from "../../../pki/certificate-signing-request.ts";
 import type { AuditLog } from "../../../telemetry/audit.ts";
 import type { Logger } from "../../../telemetry/log.ts";
-import type {
-  AuthenticatorKind,
-  AuthenticatorOutcome,
-  ExchangeResult,
-  Metrics,
-} from "../../../telemetry/metrics.ts";
+import type { ExchangePhase, ExchangeReason } from "../../../telemetry/exchange-metrics.ts";
+import type { AuthenticatorKind, AuthenticatorOutcome, Metrics } from "../../../telemetry/metrics.ts";
 import { authenticatorKey } from "../../authenticators/authenticator.ts";
 import type {
   AuthenticatedIdentity,
@@ -49,8 +45,14 @@ export interface ExchangeOptions {
   readonly audit: AuditLog;
   readonly log: Logger;
   readonly clock: Clock;
-  readonly metrics: Pick<Metrics, "exchangeFinished" | "authenticatorCalled">;
+  readonly metrics: ExchangeCounting;
 }
+
+/** What an exchange is counted with. */
+export type ExchangeCounting = Pick<
+  Metrics,
+  "exchangeFinished" | "authenticatorCalled" | "exchangePhase" | "credentialIssued" | "stopwatch"
+>;
 
 /** Whether a user, or the token that was shown (hex SHA-256), is on the deny list (S15). */
 export type IsDenied = (who: { readonly username: string; readonly tokenID: string }) => boolean;
@@ -80,37 +82,61 @@ export type Exchange = (request: ExchangeRequest) => Promise<IssuedCredential | 
  * an error: 429 (S18), and 422 for a certificate signing request that its own key did not sign (S8).
  */
 export function createExchange(options: ExchangeOptions): Exchange {
-  const { failures, clock, metrics } = options;
+  const { failures, metrics } = options;
   return async (request) => {
     const key = authenticatorKey(request.authenticator);
-    failures.requireAuthenticator(key);
-    const startedAt = clock.now();
-    const finished = (result: ExchangeResult): void =>
-      metrics.exchangeFinished(result, (clock.now() - startedAt) / 1000);
+    const startedAt = metrics.stopwatch();
+    let phaseBegan = startedAt;
+    const phaseEnded = (phase: ExchangePhase): void => {
+      const now = metrics.stopwatch();
+      metrics.exchangePhase(phase, now - phaseBegan);
+      phaseBegan = now;
+    };
+    const finished = (reason: ExchangeReason): void =>
+      metrics.exchangeFinished(
+        // A name that a client made up must not become a label.
+        options.authenticators.get(request.authenticator) === undefined ? undefined : request.authenticator,
+        reason,
+        (metrics.stopwatch() - startedAt) / 1000,
+      );
+    try {
+      failures.requireAuthenticator(key);
+    } catch (error) {
+      finished("authenticator_failures");
+      throw error;
+    }
     const tokenID = hash("sha256", request.token, "hex");
     auditReceived(options, request, tokenID);
     try {
       const { identity, settings, tokenExpiresAt } = await authenticate(options, request, key);
+      phaseEnded("authenticate");
       refuseUnsupportedUserInfo(identity, request);
       const allowed = refuseReservedIdentity(options, identity, settings);
       refuseDenied(options, request, allowed, tokenID);
       proveKeyPossession(request);
+      phaseEnded("identity");
       const credential = await issue(options, request, {
         identity: allowed,
         tokenID,
         tokenExpiresAt,
         authenticatorMaximumSeconds: settings.maximumLifetimeSeconds,
       });
+      phaseEnded("sign");
       auditIssued(options, request, allowed, credential);
       auditCredential(options, request, tokenID, credential);
+      phaseEnded("audit");
+      metrics.credentialIssued(credential.signer, credential.grantedSeconds);
       finished("issued");
       return credential;
     } catch (error) {
       if (!(error instanceof ExchangeRefusal)) {
+        if (error instanceof StatusError && error.httpStatus === 429) {
+          finished("authenticator_busy");
+        }
         throw error;
       }
       auditRefused(options, request, error);
-      finished(error.result);
+      finished(error.reason);
       if (error.answer !== undefined) {
         throw error.answer;
       }
@@ -137,12 +163,12 @@ async function authenticate(
   if (token.length * 3 > MAXIMUM_TOKEN_BYTES && Buffer.byteLength(token) > MAXIMUM_TOKEN_BYTES) {
     // Never parsed (clarification 8).
     failures.recordFailure(source);
-    throw rejected();
+    throw rejected("token_too_large");
   }
   const authenticator = authenticators.get(reference);
   if (authenticator === undefined) {
     failures.recordFailure(source);
-    throw unexpected("authenticator_error", "authenticator returned an error", "no such authenticator");
+    throw unexpected("no_such_authenticator", "authenticator returned an error", "no such authenticator");
   }
   let authenticated: AuthenticatedIdentity | undefined;
   try {
@@ -157,7 +183,7 @@ async function authenticate(
       // A caller who gave up waiting has not failed: slow webhooks must not use up anybody's budget (S18).
       failures.recordFailure(source, key);
     }
-    throw unexpected("authenticator_error", "authenticator returned an error", messageOf(error));
+    throw unexpected("authenticator_failed", "authenticator returned an error", messageOf(error));
   }
   if (authenticated === undefined) {
     failures.recordFailure(source, key);
@@ -166,7 +192,7 @@ async function authenticate(
   if (authenticators.get(reference) !== authenticator) {
     // What was deleted or edited meanwhile decides nothing any more (S4).
     throw unexpected(
-      "authenticator_error",
+      "authenticator_changed",
       "authenticator returned an error",
       "the authenticator changed while it judged the token",
     );
@@ -202,7 +228,7 @@ function refuseUnsupportedUserInfo(identity: Identity, { form, authenticator }: 
     ? (unsupportedUserInfo({ ...identity, extra: {} }) ?? valueThatHttpChanges(identity))
     : unsupportedUserInfo(identity);
   if (err !== undefined) {
-    throw unsupported(identity, err);
+    throw unsupported("user_info", identity, err);
   }
 }
 
@@ -218,7 +244,7 @@ function refuseReservedIdentity(
     allowedGroups,
   });
   if (allowed === undefined) {
-    throw unsupported(identity, `reserved identity: ${rule}`);
+    throw unsupported("reserved_identity", identity, `reserved identity: ${rule}`);
   }
   return allowed;
 }
@@ -233,7 +259,7 @@ function refuseDenied(
   if (isDenied?.({ username, tokenID }) === true) {
     failures.recordFailure(source);
     log.info("the deny list refused a login", { auditID, tokenID });
-    throw rejected();
+    throw rejected("deny_list");
   }
 }
 
@@ -249,7 +275,7 @@ function proveKeyPossession({ certificationRequest, name }: ExchangeRequest): vo
       throw error;
     }
     throw unexpected(
-      "signer_error",
+      "key_possession",
       "cert issuer returned an error",
       `spec.certificateSigningRequest ${error.message}`,
       new StatusError(invalidCertificationRequest(name, error)),
@@ -274,6 +300,6 @@ async function issue(
       signal,
     });
   } catch (error) {
-    throw unexpected("signer_error", "cert issuer returned an error", messageOf(error));
+    throw unexpected("no_signer", "cert issuer returned an error", messageOf(error));
   }
 }

@@ -6,7 +6,7 @@ import type { Identity } from "../../../identity/identity.ts";
 import type { KeyPairPem } from "../../../pki/key-pair.ts";
 import type { AuditEvent } from "../../../telemetry/audit.ts";
 import { silentLogger } from "../../../telemetry/log.ts";
-import type { ProxiedRequestLabels } from "../../../telemetry/metrics.ts";
+import type { ProxiedRequestLabels } from "../../../telemetry/proxied-metrics.ts";
 import { testAuthority, testClientCertificate } from "../../api/testing/harness.ts";
 import type { TestClientCertificate } from "../../api/testing/harness.ts";
 import type { AuthorizationDecision, RequestAttributes } from "../../request/authorizer.ts";
