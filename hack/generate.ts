@@ -1,20 +1,20 @@
-// npm run generate: writes what is derived from src/resources: CRDs in both charts, and the reference pages.
+// npm run generate: writes what is derived: CRDs in both charts and the reference pages from src/resources, the values reference from the
+// charts' own values files, and the page of the configuration file.
 // With --check nothing is written, and a difference fails.
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-import { customResourceDefinitionFiles } from "./generate/custom-resource-definitions.ts";
 import { compareFiles } from "./generate/files.ts";
-import { referenceFiles } from "./generate/reference.ts";
+import { generatedFiles } from "./generate/generated-files.ts";
 
 const root = join(import.meta.dirname, "..");
 const check = process.argv.includes("--check");
-const files = new Map([...customResourceDefinitionFiles(), ...referenceFiles()]);
+const files = generatedFiles();
 const { differing, stale } = compareFiles(root, files);
 
 if (check) {
   for (const path of differing) {
-    console.error(`generate: ${path} differs from src/resources; run: npm run generate`);
+    console.error(`generate: ${path} differs from its source; run: npm run generate`);
   }
   for (const path of stale) {
     console.error(`generate: ${path} is not generated any more; run: npm run generate`);

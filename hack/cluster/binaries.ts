@@ -26,6 +26,16 @@ const helm: GoProgram = {
   ldflags: "-s -w -X helm.sh/helm/v3/internal/version.version=v3.20.2",
 };
 
+const helm4: GoProgram = {
+  name: "helm4",
+  title: "Helm v4.1.4",
+  hint: " (about 2 minutes on 2 cores)",
+  folder: join(import.meta.dirname, "..", "helm4"),
+  package: "helm.sh/helm/v4/cmd/helm",
+  sources: ["go.mod", "go.sum"],
+  ldflags: "-s -w -X helm.sh/helm/v4/internal/version.version=v4.1.4",
+};
+
 /** The Kubernetes programs in one binary; its first argument or argv[0] selects one. Built when it is not there yet. */
 export function ensureKubernetes(progress: Progress = toStderr): Promise<string> {
   return ensureGoProgram(kubernetes, progress);
@@ -34,6 +44,11 @@ export function ensureKubernetes(progress: Progress = toStderr): Promise<string>
 /** Helm 3. Built when it is not there yet. */
 export function ensureHelm(progress: Progress = toStderr): Promise<string> {
   return ensureGoProgram(helm, progress);
+}
+
+/** Helm 4. Built when it is not there yet. */
+export function ensureHelm4(progress: Progress = toStderr): Promise<string> {
+  return ensureGoProgram(helm4, progress);
 }
 
 /** A static program that sleeps and reaps: the sandbox image of the node tier. */

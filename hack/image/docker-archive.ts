@@ -9,6 +9,7 @@ export interface ImageConfig {
   readonly user?: string;
   readonly environment?: readonly string[];
   readonly entrypoint?: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
   readonly workingDirectory?: string;
 }
 
@@ -43,6 +44,7 @@ export function writeDockerArchive(options: ImageOptions): string {
           User: options.config.user ?? "",
           Env: options.config.environment ?? [],
           Entrypoint: options.config.entrypoint ?? [],
+          Labels: options.config.labels ?? {},
           WorkingDir: options.config.workingDirectory ?? "/",
         },
         rootfs: { type: "layers", diff_ids: [`sha256:${layer.sha256}`] },

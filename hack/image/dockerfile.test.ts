@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 
-import { productionPackages, sharedLibraries } from "./file-tree.ts";
+import { imageFiles, productionPackages, sharedLibraries } from "./file-tree.ts";
 import { readImageManifest } from "./manifest.ts";
 
 const root = join(import.meta.dirname, "..", "..");
@@ -34,7 +35,7 @@ describe("the Dockerfile", () => {
   });
 
   it("adds nothing else to its last stage, which starts empty", () => {
-    const allowed = /^(FROM scratch$|COPY |ENV |USER |ENTRYPOINT )/;
+    const allowed = /^(FROM scratch$|ARG (?:VERSION|REVISION)=|COPY |ENV |LABEL |USER |ENTRYPOINT )/;
     assert.deepEqual(
       finalStage.filter((line) => !allowed.test(line)),
       [],
@@ -52,6 +53,37 @@ describe("the Dockerfile", () => {
     );
     assert.ok(finalStage.includes(`USER ${manifest.user}:${manifest.user}`));
     assert.ok(finalStage.includes(`ENTRYPOINT ${JSON.stringify(manifest.entrypoint)}`));
+  });
+
+  it("says what it is in the labels of the manifest", () => {
+    const label = finalStage.find((line) => line.startsWith("LABEL ")) ?? "";
+    const labels = [...label.matchAll(/(org\.\S+?)="([^"]*)"/g)].map(([, name, value]) => [name, value]);
+    assert.deepEqual(labels, Object.entries(manifest.labels));
+  });
+
+  it("builds for both architectures: nothing names one, and the Go program is cross-compiled", () => {
+    assert.ok(lines.some((line) => line.startsWith("FROM --platform=$BUILDPLATFORM golang:")));
+    assert.ok(lines.some((line) => line.includes('GOARCH="$TARGETARCH" go build')));
+    assert.doesNotMatch(lines.join("\n"), /amd64|arm64|x86_64|aarch64/);
+  });
+
+  it("gets a context of what it copies and nothing else", () => {
+    const ignore = readFileSync(join(root, ".dockerignore"), "utf8")
+      .split("\n")
+      .filter((line) => line !== "" && !line.startsWith("#"));
+    assert.equal(ignore[0], "*");
+    const context = lines
+      .filter((line) => line.startsWith("COPY ") && !line.includes("--from="))
+      .flatMap((line) => line.split(" ").slice(1, -1))
+      .map((path) => path.replace(/\/$/, ""));
+    assert.deepEqual(
+      ignore
+        .filter((line) => line.startsWith("!"))
+        .map((line) => line.slice(1))
+        .toSorted(),
+      context.toSorted(),
+    );
+    assert.ok(ignore.includes("src/cli"));
   });
 
   it("links the launcher's names", () => {
@@ -92,6 +124,62 @@ describe("the image's files", () => {
     for (const name of Object.keys(dependencies)) assert.ok(packages.includes(name), name);
     for (const name of Object.keys(devDependencies)) assert.ok(!packages.includes(name), name);
     assert.ok(!packages.includes("node"), "the npm package with Node's binary");
+  });
+
+  it("are the packages that the Dockerfile's npm ci installs", () => {
+    const { status, stdout, stderr } = spawnSync(
+      "npm",
+      ["ls", "--all", "--parseable", "--package-lock-only", "--omit=dev", "--omit=optional"],
+      { cwd: root, encoding: "utf8" },
+    );
+    assert.equal(status, 0, stderr);
+    const installed = stdout
+      .split("\n")
+      .filter((path) => path.includes("/node_modules/"))
+      .map((path) => path.slice(path.indexOf("/node_modules/") + "/node_modules/".length))
+      .toSorted();
+    assert.ok(installed.length > 10);
+    assert.deepEqual(productionPackages(root), installed);
+  });
+
+  it("are dist/ as the Dockerfile's compiler emits it: the server, no test, nothing of the command line program", () => {
+    const { status, stdout } = spawnSync(
+      join(root, "node_modules", ".bin", "tsc"),
+      ["-p", "tsconfig.build.json", "--listFilesOnly"],
+      { cwd: root, encoding: "utf8" },
+    );
+    assert.equal(status, 0, stdout);
+    const compiled = stdout
+      .split("\n")
+      .filter((path) => path.startsWith(`${join(root, "src")}/`))
+      .map((path) => path.slice(join(root, "src").length + 1));
+    assert.ok(compiled.includes("concierge/main.ts"));
+    assert.deepEqual(
+      compiled.filter((path) => /^cli\/|\.test\.ts$|(?:^|\/)testing\//.test(path)),
+      [],
+    );
+    for (const { from, to, what } of manifest.copies) {
+      assert.doesNotMatch(`${from} ${to}`, /dist-cli/, what);
+    }
+  });
+
+  it("hold nothing that the command line program alone needs", () => {
+    // dist/ may not be built yet; the test above says what is in it.
+    const copies = manifest.copies.filter(({ what }) => what !== "dist");
+    const sources = {
+      root,
+      node: join(root, "node_modules", "node", "bin", "node"),
+      launcher: process.execPath,
+    };
+    const paths = imageFiles({ ...manifest, copies }, sources).map(({ path }) => path);
+    assert.ok(paths.includes("app/node_modules/fastify/package.json"));
+    const foreign =
+      /^app\/(?:dist-cli|dist\/cli|src|node_modules\/(?:openid-client|@napi-rs|esbuild|@kubernetes)\/)/;
+    assert.deepEqual(
+      paths.filter((path) => foreign.test(path)),
+      [],
+    );
+    assert.equal(new Set(paths).size, paths.length, "no path twice");
   });
 
   it("hold every shared library that Node.js names, the loader too", () => {

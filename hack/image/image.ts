@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 
 import { ensureLauncher } from "../cluster/binaries.ts";
@@ -37,8 +37,22 @@ export async function buildImage(options: BuildImageOptions): Promise<string> {
       user: `${manifest.user}:${manifest.user}`,
       environment: Object.entries(manifest.environment).map(([name, value]) => `${name}=${value}`),
       entrypoint: manifest.entrypoint,
+      labels: imageLabels(manifest.labels, root),
     },
   });
+}
+
+/** The labels with what this checkout is. */
+function imageLabels(labels: Readonly<Record<string, string>>, root: string): Record<string, string> {
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+  const commit = join(root, "dist", "git-commit");
+  const revision = existsSync(commit) ? readFileSync(commit, "utf8").trim() : "unknown";
+  return Object.fromEntries(
+    Object.entries(labels).map(([name, value]) => [
+      name,
+      value.replace("$VERSION", version).replace("$REVISION", revision),
+    ]),
+  );
 }
 
 /** Runs the build when dist/ is missing or older than a source file. */

@@ -18,6 +18,8 @@ export interface ImageManifest {
   readonly user: number;
   readonly environment: Readonly<Record<string, string>>;
   readonly entrypoint: readonly string[];
+  /** OCI image-spec annotations; `$VERSION` and `$REVISION` stand for what is built. */
+  readonly labels: Readonly<Record<string, string>>;
   readonly launcher: string;
   /** Symbolic links to the launcher, which acts by the name it is called by. */
   readonly launcherNames: readonly string[];

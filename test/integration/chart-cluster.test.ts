@@ -8,6 +8,8 @@ import { createCertificateAuthority, issueServingCertificate } from "../../src/p
 import { resourceKinds } from "../../src/resources/kinds.ts";
 import { validateManifest } from "../../src/resources/validate-manifest.ts";
 import { startDiscoveryServer } from "./chart-discovery-server.ts";
+import { exampleValues } from "./chart-examples.ts";
+import { goldenCases } from "./chart-golden.ts";
 import { manifestCases } from "./chart-manifests.ts";
 import { chartFolder, helm, render, setValues } from "./chart-render.ts";
 import { eventually } from "./harness/eventually.ts";
@@ -38,6 +40,8 @@ const explainedFields = (output: string): readonly string[] => {
 
 describe("the chart on a real kube-apiserver", () => {
   let cluster: Cluster;
+  /** What Helm 3 printed. */
+  let notes = "";
   let server: { readonly port: number; close(): Promise<void> };
 
   const kubectl = async (args: readonly string[], input?: string): Promise<string> => {
@@ -72,6 +76,7 @@ describe("the chart on a real kube-apiserver", () => {
       { KUBECONFIG: cluster.kubeconfig },
     );
     assert.equal(installed.code, 0, installed.stderr);
+    notes = installed.stdout;
     for (const group of ["login", "identity"]) {
       const name = `v1alpha1.${group}.concierge.pinniped.dev`;
       // In place of the controller that owns this field.
@@ -92,14 +97,7 @@ describe("the chart on a real kube-apiserver", () => {
     await cluster?.stop();
   });
 
-  it("holds only objects that are valid to the last field", async () => {
-    const objects = await render("lanyard-concierge", {
-      appName: "another",
-      customLabels: { team: "platform" },
-      imagePullDockerConfigJson: Buffer.from('{"auths":{}}').toString("base64"),
-      httpsProxy: "http://proxy.example.com:3128",
-    });
-    const list = { apiVersion: "v1", kind: "List", items: objects };
+  const dryRun = async (objects: readonly object[]): Promise<void> => {
     const output = await kubectl(
       [
         "apply",
@@ -109,10 +107,42 @@ describe("the chart on a real kube-apiserver", () => {
         "--validate=strict",
         "--filename=-",
       ],
-      JSON.stringify(list),
+      JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }),
     );
     assert.equal(output.trim().split("\n").length, objects.length, output);
+  };
+
+  it("tells by the notes that the proxy's endpoint is cluster-internal", () => {
+    assert.match(notes, /endpoint is cluster-internal/);
+    assert.match(notes, /level: Metadata/);
   });
+
+  it("holds only objects that are valid to the last field", async () => {
+    const imagePullDockerConfigJson = Buffer.from('{"auths":{}}').toString("base64");
+    const httpsProxy = "http://proxy.example.com:3128";
+    const customLabels = { team: "platform" };
+    await dryRun(
+      await render("lanyard-concierge", {
+        appName: "another",
+        ...{ customLabels, imagePullDockerConfigJson, httpsProxy },
+      }),
+    );
+    for (const { values } of goldenCases) {
+      await dryRun(
+        await render("lanyard-concierge", {
+          ...values,
+          ...{ appName: "another", imagePullDockerConfigJson, apiGroupSuffix: "pinniped.dev" },
+        }),
+      );
+    }
+  });
+
+  for (const { path, values } of exampleValues()) {
+    it(`takes what examples/${path} makes, to the last field`, async () => {
+      // Beside what is installed, whose Service points outside.
+      await dryRun(await render("lanyard-concierge", { ...values, appName: "another" }));
+    });
+  }
 
   it("makes Pods whose owners lead to the Deployment", async () => {
     const owner = await eventually("a Pod of the Deployment", async () => {
@@ -354,6 +384,71 @@ describe("the chart on a real kube-apiserver", () => {
     await kubectl(["delete", "crd", ...crds.map(({ metadata }) => metadata.name)]);
   });
 
+  it("brings new CRDs over older ones, and objects stay (docs/upgrade.md)", async () => {
+    const apply = async (extensions: boolean): Promise<void> => {
+      const items = await render("lanyard-concierge-crds", { extensions: { enabled: extensions } });
+      await kubectl(
+        ["apply", "--server-side", "--force-conflicts", "--filename=-"],
+        JSON.stringify({ apiVersion: "v1", kind: "List", items }),
+      );
+    };
+    await apply(false);
+    const authenticator = {
+      apiVersion: "authentication.concierge.pinniped.dev/v1alpha1",
+      kind: "JWTAuthenticator",
+      metadata: { name: "kept" },
+      spec: { issuer: "https://issuer.example.com", audience: "me" },
+    };
+    await kubectl(["apply", "--filename=-"], JSON.stringify(authenticator));
+    await apply(true);
+    const newer = { ...authenticator, spec: { ...authenticator.spec, jwks: { maximumStaleSeconds: 600 } } };
+    await eventually("a field of the newer CRD", async () => {
+      await kubectl(["apply", "--filename=-"], JSON.stringify(newer));
+      const resource = "jwtauthenticators.authentication.concierge.pinniped.dev";
+      const stored = await kubectl(["get", resource, "kept", "--output=jsonpath={.spec}"]);
+      return stored.includes("maximumStaleSeconds") && stored.includes("https://issuer.example.com");
+    });
+  });
+
+  it("is taken over, upgraded, rolled back and removed by Helm 4, and what the Concierge wrote stays", async () => {
+    const values = setValues({
+      "api.service": { type: "ExternalName", externalName: "localhost", port: server.port },
+      replicas: 1,
+      logLevel: "debug",
+    });
+    const helm4 = async (...args: readonly string[]): Promise<string> => {
+      const { code, stdout, stderr } = await helm(args, { KUBECONFIG: cluster.kubeconfig }, 4);
+      assert.equal(code, 0, `helm ${args.join(" ")}: ${stderr}`);
+      return stdout;
+    };
+    const chart = chartFolder("lanyard-concierge");
+    const where = `--namespace=${namespace}`;
+    await helm4("upgrade", "concierge", chart, where, ...values);
+    const caBundle = await kubectl([
+      "get",
+      "apiservice",
+      "v1alpha1.login.concierge.pinniped.dev",
+      "--output=jsonpath={.spec.caBundle}",
+    ]);
+    assert.notEqual(caBundle, "");
+    const config = ["get", "configmap", `${app}-config`, where, "--output=jsonpath={.data}"];
+    assert.match(await kubectl(config), /level: debug/);
+    await helm4("rollback", "concierge", "1", where);
+    assert.doesNotMatch(await kubectl(config), /level: debug/);
+
+    // A second one beside it, from the start.
+    const suffix = "--set=apiGroupSuffix=next.example.com,appName=next";
+    await helm4("install", "next-crds", chartFolder("lanyard-concierge-crds"), suffix, where);
+    const own = ["--create-namespace", "--namespace=next"];
+    await helm4("install", "next", chart, suffix, ...own, "--skip-crds");
+    await helm4("upgrade", "next", chart, suffix, ...own, "--skip-crds", "--set=rbac.profile=narrow");
+    await helm4("uninstall", "next", "--namespace=next");
+    await helm4("uninstall", "next-crds", where);
+    const left = await kubectl(["get", "crd", "--selector=app=next", "--output=name"]);
+    assert.equal(left.trim().split("\n").length, 3);
+    await kubectl(["delete", "crd", "--selector=app=next"]);
+  });
+
   it("is uninstalled without a trace but the CRDs", async () => {
     const uninstalled = await helm(["uninstall", "concierge", `--namespace=${namespace}`], {
       KUBECONFIG: cluster.kubeconfig,
@@ -361,7 +456,7 @@ describe("the chart on a real kube-apiserver", () => {
     assert.equal(uninstalled.code, 0, uninstalled.stderr);
     const left = await kubectl([
       "get",
-      "clusterroles,clusterrolebindings,roles,rolebindings,apiservices,deployments,services,serviceaccounts,configmaps",
+      "clusterroles,clusterrolebindings,roles,rolebindings,apiservices,deployments,services,serviceaccounts,configmaps,poddisruptionbudgets",
       "--all-namespaces",
       `--selector=app=${app}`,
       "--output=name",

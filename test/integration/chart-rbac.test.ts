@@ -161,6 +161,68 @@ describe("RBAC", () => {
     });
   }
 
+  for (const enabled of [true, false]) {
+    it(`narrows writes to the objects that they are for, agent ${enabled ? "on" : "off"}`, async () => {
+      const rules = async (profile: string): Promise<ReadonlyMap<string, readonly string[]>> =>
+        new Map(
+          (await render("lanyard-concierge", { "rbac.profile": profile, "kubeCertAgent.enabled": enabled }))
+            .filter(({ kind }) => kind === "Role" || kind === "ClusterRole")
+            .map(({ kind, metadata, ...role }) => [
+              `${kind} ${metadata.name}`,
+              (role["rules"] as readonly Rule[]).map((rule) => line(rule)),
+            ]),
+        );
+      const [wide, narrow] = await Promise.all([rules("contract"), rules("narrow")]);
+      const different = (name: string): { readonly gone: unknown; readonly come: unknown } => {
+        const [before, after] = [wide.get(name) ?? [], narrow.get(name) ?? []];
+        return {
+          gone: before.filter((rule) => !after.includes(rule)),
+          come: after.filter((rule) => !before.includes(rule)),
+        };
+      };
+      const proxy = `${app}-impersonation-proxy`;
+      const apis = "v1alpha1.login.concierge.pinniped.dev,v1alpha1.identity.concierge.pinniped.dev";
+      assert.deepEqual(different(`Role ${app}-aggregated-api-server`), {
+        gone: [
+          "core services: create,get,list,patch,update,watch,delete",
+          "core secrets: create,get,list,patch,update,watch,delete",
+          ...(enabled ? ["apps deployments: create,get,list,patch,update,watch,delete"] : []),
+          "coordination.k8s.io leases: create,get,update",
+        ],
+        come: [
+          "core services: create,get,list,watch",
+          `core services[${proxy}-load-balancer,${proxy}-cluster-ip]: patch,update,delete`,
+          "core secrets: create,get,list,watch",
+          `core secrets[${app}-api-tls-serving-certificate,${proxy}-tls-serving-certificate,${proxy}-ca-certificate,${proxy}-signer-ca-certificate,${proxy}-signer-ca-certificate-previous,${proxy}-token-key,${proxy}-token-key-previous,${proxy}]: patch,update,delete`,
+          ...(enabled
+            ? [
+                "apps deployments: create,get,list,watch",
+                `apps deployments[${app}-kube-cert-agent]: patch,update,delete`,
+              ]
+            : []),
+          "coordination.k8s.io leases: create",
+          `coordination.k8s.io leases[${app}]: get,update`,
+        ],
+      });
+      assert.deepEqual(different(`ClusterRole ${app}-aggregated-api-server`), {
+        gone: [
+          "apiregistration.k8s.io apiservices: get,list,patch,update,watch",
+          "config.concierge.pinniped.dev credentialissuers: get,list,watch,create",
+          "config.concierge.pinniped.dev credentialissuers/status: get,patch,update",
+          "authentication.concierge.pinniped.dev jwtauthenticators/status,webhookauthenticators/status: get,list,watch,update",
+        ],
+        come: [
+          "apiregistration.k8s.io apiservices: get,list,watch",
+          `apiregistration.k8s.io apiservices[${apis}]: patch,update`,
+          "config.concierge.pinniped.dev credentialissuers: get,list,watch",
+          `config.concierge.pinniped.dev credentialissuers/status[${app}-config]: get,patch,update`,
+          "authentication.concierge.pinniped.dev jwtauthenticators/status,webhookauthenticators/status: update",
+        ],
+      });
+      assert.deepEqual([...narrow.keys()], [...wide.keys()]);
+    });
+  }
+
   it("lets the wildcard of the proxy be narrowed", async () => {
     const resources = ["uids", "userextras/example.com/team"];
     const objects = await render("lanyard-concierge", {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 import { parseAllDocuments } from "yaml";
 
-import { ensureHelm } from "../../hack/cluster/binaries.ts";
+import { ensureHelm, ensureHelm4 } from "../../hack/cluster/binaries.ts";
 
 const charts = join(import.meta.dirname, "../../charts");
 
@@ -32,12 +32,17 @@ export interface HelmResult {
   readonly stderr: string;
 }
 
+/** The major versions of Helm that the charts are for. */
+export const helmMajors = [3, 4] as const;
+export type HelmMajor = (typeof helmMajors)[number];
+
 /** Runs Helm without any of the user's own settings. */
 export async function helm(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  major: HelmMajor = 3,
 ): Promise<HelmResult> {
-  const { status, stdout, stderr } = spawnSync(await ensureHelm(), args, {
+  const { status, stdout, stderr } = spawnSync(await (major === 3 ? ensureHelm() : ensureHelm4()), args, {
     encoding: "utf8",
     env: { PATH: process.env["PATH"], HOME: "/nonexistent", HELM_CACHE_HOME: "/nonexistent", ...env },
   });
@@ -49,22 +54,44 @@ export function setValues(values: Readonly<Record<string, unknown>>): string[] {
   return Object.entries(values).flatMap(([key, value]) => ["--set-json", `${key}=${JSON.stringify(value)}`]);
 }
 
+/** What to render with, beside values. */
+export interface RenderOptions {
+  readonly major?: HelmMajor;
+  /** Values files, before the values. */
+  readonly files?: readonly string[];
+}
+
+/** A chart rendered with these values, as text. */
+export async function renderText(
+  chart: "lanyard-concierge" | "lanyard-concierge-crds",
+  values: Readonly<Record<string, unknown>> = {},
+  { major = 3, files = [] }: RenderOptions = {},
+): Promise<string> {
+  const { code, stdout, stderr } = await helm(
+    [
+      "template",
+      "release",
+      chartFolder(chart),
+      "--namespace=concierge",
+      ...files.map((file) => `--values=${file}`),
+      ...setValues(values),
+    ],
+    {},
+    major,
+  );
+  if (code !== 0) {
+    throw new Error(stderr);
+  }
+  return stdout;
+}
+
 /** The objects of a chart rendered with these values. */
 export async function render(
   chart: "lanyard-concierge" | "lanyard-concierge-crds",
   values: Readonly<Record<string, unknown>> = {},
+  options: RenderOptions = {},
 ): Promise<readonly Manifest[]> {
-  const { code, stdout, stderr } = await helm([
-    "template",
-    "release",
-    chartFolder(chart),
-    "--namespace=concierge",
-    ...setValues(values),
-  ]);
-  if (code !== 0) {
-    throw new Error(stderr);
-  }
-  return parseAllDocuments(stdout)
+  return parseAllDocuments(await renderText(chart, values, options))
     .map((document) => document.toJS() as Manifest | null)
     .filter((manifest) => manifest !== null);
 }

@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { parseConfig } from "../../src/concierge/config/load-config.ts";
 import { customResourceDefinition } from "../../src/resources/crd.ts";
 import { customResourceKinds } from "../../src/resources/kinds.ts";
-import { chartFolder, helm, render, setValues } from "./chart-render.ts";
+import { chartFolder, helm, helmMajors, render, setValues } from "./chart-render.ts";
 import type { Manifest } from "./chart-render.ts";
 
 const names = (objects: readonly Manifest[]): readonly string[] =>
@@ -37,6 +37,7 @@ const otherObjects = [
   "ConfigMap concierge lanyard-concierge-config",
   "CredentialIssuer - lanyard-concierge-config",
   "Deployment concierge lanyard-concierge",
+  "PodDisruptionBudget concierge lanyard-concierge",
   "Role concierge lanyard-concierge-aggregated-api-server",
   "Role kube-public lanyard-concierge-cluster-info-lister-watcher",
   "RoleBinding concierge lanyard-concierge-aggregated-api-server",
@@ -49,19 +50,24 @@ const otherObjects = [
 ];
 
 describe("both charts", () => {
-  it("pass the linter", async () => {
-    const { code, stdout } = await helm([
-      "lint",
-      "--strict",
-      chartFolder("lanyard-concierge"),
-      chartFolder("lanyard-concierge-crds"),
-    ]);
-    assert.equal(code, 0, stdout);
-  });
+  for (const major of helmMajors) {
+    it(`pass the linter of Helm ${major}`, async () => {
+      const charts = [chartFolder("lanyard-concierge"), chartFolder("lanyard-concierge-crds")];
+      const { code, stdout } = await helm(["lint", "--strict", ...charts], {}, major);
+      assert.equal(code, 0, stdout);
+      const version = await helm(["version", "--short"], {}, major);
+      assert.match(version.stdout, new RegExp(`^v${major}\\.`));
+    });
+  }
 
   it("refuse values that they do not know", async () => {
     for (const chart of ["lanyard-concierge", "lanyard-concierge-crds"] as const) {
-      await assert.rejects(render(chart, { apiGroupSufix: "x.example.com" }), /additional properties/);
+      for (const major of helmMajors) {
+        await assert.rejects(
+          render(chart, { apiGroupSufix: "x.example.com" }, { major }),
+          /additional properties/,
+        );
+      }
       await assert.rejects(render(chart, { apiGroupSuffix: "nodot" }), /apiGroupSuffix/);
     }
     await assert.rejects(render("lanyard-concierge", { "api.service.type": "ExternalName" }), /externalName/);
@@ -158,10 +164,16 @@ describe("objects of lanyard-concierge", () => {
     });
   });
 
-  it("give the CredentialIssuer the contract's defaults", async () => {
+  it("give the CredentialIssuer the contract's defaults, but for the Service, which exposes nothing", async () => {
     const spec = async (values: Readonly<Record<string, unknown>>) =>
       find(await render("lanyard-concierge", values), "CredentialIssuer", "lanyard-concierge-config")["spec"];
     assert.deepEqual(await spec({}), {
+      impersonationProxy: {
+        mode: "auto",
+        service: { type: "ClusterIP" },
+      },
+    });
+    assert.deepEqual(await spec({ "impersonationProxy.service.type": "LoadBalancer" }), {
       impersonationProxy: {
         mode: "auto",
         service: {
@@ -188,7 +200,7 @@ describe("objects of lanyard-concierge", () => {
         impersonationProxy: {
           credential: "BearerToken",
           maximumStreamSeconds: 86_400,
-          service: { annotations: {}, ...balancer },
+          service: { type: "LoadBalancer", annotations: {}, ...balancer },
         },
         clientCertificate,
         certificateSigningRequestAPI: { mode: "Enabled" },
@@ -208,7 +220,7 @@ describe("objects of lanyard-concierge", () => {
     const tls = { secretName: "proxy-tls", certificateAuthorityData: "Y2E=" };
     for (const part of [tls, { secretName: "proxy-tls" }]) {
       assert.deepEqual(await spec({ ...plain, "impersonationProxy.tls": part }), {
-        impersonationProxy: { mode: "auto", service: { type: "LoadBalancer" }, tls: part },
+        impersonationProxy: { mode: "auto", service: { type: "ClusterIP" }, tls: part },
       });
     }
     await assert.rejects(
