@@ -138,6 +138,17 @@ describe("what is not there, or not a file", () => {
     });
   }
 
+  test(
+    "a place where no folder can be made",
+    { skip: process.platform !== "linux" && "there is no /proc" },
+    async () => {
+      const station = createWorkstation();
+      const request = { ...station.request, file: "/proc/lanyard/pinniped/credentials.yaml" };
+      const supplied = supplyCredential({ ...request, renew: station.cluster.renew });
+      assert.ok((await passTimeUntil(station.clock, supplied)).clientCertificateData);
+    },
+  );
+
   test("a folder where a file is, a file where the folder should be", async () => {
     const station = createWorkstation();
     writeFileSync(dirname(station.file), "something");

@@ -60,8 +60,7 @@ function client(more: Partial<ParentProcess> = {}): ParentProcess {
     processId: 7,
     start: "100",
     startedAt: ISSUED + 60_000,
-    hadChildren: true,
-    holdsSocket: () => true,
+    ranPlugin: true,
     ...more,
   };
 }
@@ -155,11 +154,11 @@ describe("a suspected 401 (rule 7)", () => {
     const recorded = withHistory({ handedTo: [given] });
     const fresh = ["fresh", 200, false];
     assert.deepEqual(
-      judged(decide(input(70, { ...recorded, parent: client({ start: "200", hadChildren: false }) }))),
+      judged(decide(input(70, { ...recorded, parent: client({ start: "200", ranPlugin: false }) }))),
       fresh,
     );
     assert.deepEqual(
-      judged(decide(input(70, { ...recorded, parent: client({ processId: 8, hadChildren: false }) }))),
+      judged(decide(input(70, { ...recorded, parent: client({ processId: 8, ranPlugin: false }) }))),
       fresh,
     );
     assert.deepEqual(judged(decide(input(70, recorded))), fresh);
@@ -167,7 +166,7 @@ describe("a suspected 401 (rule 7)", () => {
 
   test("nor is who was told an end that is over, or asked before it was handed out", () => {
     const over = withHistory({ handedTo: [{ ...given, until: ISSUED + 69_000 }] });
-    assert.deepEqual(judged(decide(input(70, { ...over, parent: client({ hadChildren: false }) }))), [
+    assert.deepEqual(judged(decide(input(70, { ...over, parent: client({ ranPlugin: false }) }))), [
       "fresh",
       200,
       false,
@@ -180,19 +179,15 @@ describe("a suspected 401 (rule 7)", () => {
     ]);
   });
 
-  test("unrecorded, as it had a hit: it has run the plugin before, and holds a connection", () => {
+  test("unrecorded, as it had a hit: it has run the plugin before", () => {
     const recorded = withHistory({});
     assert.deepEqual(judged(decide(input(70, { ...recorded, parent: client() }))), ["suspected", 75]);
-    assert.deepEqual(judged(decide(input(70, { ...recorded, parent: client({ hadChildren: false }) }))), [
+    assert.deepEqual(judged(decide(input(70, { ...recorded, parent: client({ ranPlugin: false }) }))), [
       "fresh",
       200,
       false,
     ]);
-    assert.deepEqual(
-      judged(decide(input(70, { ...recorded, parent: client({ holdsSocket: () => false }) }))),
-      ["fresh", 200, false],
-    );
-    assert.deepEqual(judged(decide(input(70, { ...recorded, parent: client({ hadChildren: undefined }) }))), [
+    assert.deepEqual(judged(decide(input(70, { ...recorded, parent: client({ ranPlugin: undefined }) }))), [
       "fresh",
       200,
       false,

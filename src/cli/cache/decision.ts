@@ -126,10 +126,10 @@ function timesOf(
  * a record, so that the next time tells.
  *
  * A hit writes nothing (clarification 29), so most clients are in no record: a kubectl, or a k9s that started while the cache was
- * fresh. What such a client leaves behind is in its own process: it has started the plugin before, so children of it have ended;
- * and it has spoken to the cluster, so it holds a connection. A client that asks for the first time has neither. Who had children
- * for other reasons (a shell that replaced itself by kubectl) has no connection yet; who has both, because it also works on other
- * clusters, costs one renewal.
+ * fresh. What such a client leaves behind is in its own process: it has started the plugin before, so a child of that size has ended.
+ * (That it has spoken to the cluster does not show: the kube-apiserver closes the connection of who it answers with a 401.) A client
+ * that asks for the first time has no such child; one that has for other reasons, because it works on other clusters too or is a
+ * shell that replaced itself by kubectl, costs one renewal.
  *
  * Clients that are older than the credential come back for it once, when their old one has reached its reported end: that hand-over
  * is not a mere hit, but the last part of a renewal, and is recorded, once per client and credential. So is every hand-out that
@@ -151,11 +151,8 @@ function judgeParent(
     return recorded.at < input.askedAt ? "again" : "first";
   }
   const storedAt = history?.storedAt ?? input.createdAt;
-  if (parent.hadChildren !== true) {
+  if (parent.ranPlugin !== true) {
     return "first";
   }
-  if (parent.startedAt <= storedAt || input.askedAt <= storedAt) {
-    return "unknown";
-  }
-  return parent.holdsSocket() ? "again" : "first";
+  return parent.startedAt <= storedAt || input.askedAt <= storedAt ? "unknown" : "again";
 }

@@ -9,7 +9,8 @@ import { isOver, issueReport, staleReport } from "./decision.ts";
 import type { Decision } from "./decision.ts";
 import { lookUp, readClient } from "./look-up.ts";
 import type { LookUp } from "./look-up.ts";
-import { overlapFromEnvironment, renewalTimes } from "./renewal-times.ts";
+import { MINIMUM_REPORT, overlapFromEnvironment, renewalTimes } from "./renewal-times.ts";
+import type { RenewalTimes } from "./renewal-times.ts";
 import { fingerprintOf } from "./side-file.ts";
 import { enterSingleFlight } from "./single-flight.ts";
 import type { SingleFlight } from "./single-flight.ts";
@@ -150,7 +151,7 @@ async function renewAlone(
   });
   let issued: IssuedCredential;
   try {
-    issued = await renewInTime(request);
+    issued = await renewInTime(request, decision.times);
   } catch (error) {
     context.signal.throwIfAborted();
     const retryAt = await recordFailure(request, credential, bypassedAt);
@@ -168,14 +169,20 @@ async function renewAlone(
   return keep(request, issued, bypassedAt);
 }
 
-async function renewInTime({ context, renew }: Asked): Promise<IssuedCredential> {
+/** Ends while the old credential can still be handed out. */
+async function renewInTime(
+  { context, renew }: SupplyRequest,
+  { hardExpiry }: RenewalTimes,
+): Promise<IssuedCredential> {
+  const rest = hardExpiry - context.clock.now() - MINIMUM_REPORT;
+  const limitMilliseconds = Math.max(0, Math.min(EARLY_RENEWAL_LIMIT, rest));
   const limit = new AbortController();
   const finished = new AbortController();
   const signal = AbortSignal.any([context.signal, limit.signal]);
-  const timeout = context.clock.sleep(EARLY_RENEWAL_LIMIT, finished.signal).then(() => {
+  const timeout = context.clock.sleep(limitMilliseconds, finished.signal).then(() => {
     const error = new CommandError(
       "cli.early-renewal-timeout",
-      `the early renewal took more than ${EARLY_RENEWAL_LIMIT / 1000} s`,
+      `the early renewal took more than ${limitMilliseconds / 1000} s`,
     );
     limit.abort(error);
     // After an end that came first nobody hears this.

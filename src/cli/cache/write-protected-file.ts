@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import type { Clock } from "../../clock.ts";
 import { LanyardError } from "../../errors.ts";
 import { errorCode, isErrorCode, unsafeFile, unsafeFolder } from "./protected-file.ts";
-import type { FileOwner } from "./protected-file.ts";
+import type { FileOwner, FileSystem } from "./protected-file.ts";
 
 /** What a file could not be written for; the message is one line with its remedy. Codes: `cache.unsafe` (S23), `cache.write`. */
 export class CacheWriteError extends LanyardError {
@@ -59,7 +59,7 @@ export function createFolder(folder: string, owner: FileOwner): void {
   let unsafe = unsafeFolder(folder, owner);
   if (unsafe === "absent") {
     try {
-      fileSystem.mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makeFolder(folder, fileSystem);
     } catch (error) {
       throw new CacheWriteError("cache.write", `${folder} cannot be created (${errorCode(error)})`, error);
     }
@@ -149,5 +149,22 @@ async function renameFile(
       }
     }
     await owner.clock.sleep(FIRST_RENAME_PAUSE * 2 ** attempt);
+  }
+}
+
+/** Not `recursive`, which never ends where no folder can be made, as in /proc. */
+function makeFolder(folder: string, fileSystem: FileSystem): void {
+  const parent = dirname(folder);
+  try {
+    fileSystem.mkdirSync(folder, 0o700);
+  } catch (error) {
+    if (isErrorCode(error, "EEXIST")) {
+      return;
+    }
+    if (!isErrorCode(error, "ENOENT") || parent === folder) {
+      throw error;
+    }
+    makeFolder(parent, fileSystem);
+    fileSystem.mkdirSync(folder, 0o700);
   }
 }

@@ -109,7 +109,6 @@ export function createSimulatedClient(
   plugin: Plugin,
 ): SimulatedClient {
   const runs: number[] = [];
-  let connected = false;
   const processId = ++nextProcess;
   const startedAt = clock.now();
   let credential: ClusterCredential | undefined;
@@ -120,8 +119,7 @@ export function createSimulatedClient(
       processId,
       start: String(startedAt),
       startedAt,
-      hadChildren: before,
-      holdsSocket: () => connected,
+      ranPlugin: before,
     });
   };
   return {
@@ -132,7 +130,6 @@ export function createSimulatedClient(
       if (credential === undefined || (end !== undefined && clock.now() > Date.parse(end))) {
         credential = await run();
       }
-      connected = true;
       if (cluster.accepts(credential)) {
         return 200;
       }
