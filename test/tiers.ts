@@ -25,12 +25,23 @@ const node: readonly Need[] = [
 const onNode = new Set<Tier>(["cluster", "long"]);
 const nmap: Need = { program: "nmap", package: "nmap" };
 
+/** The command line program: a browser, a terminal, clocks that are wrong. */
+const person: readonly Need[] = [
+  { program: "chromium", package: "chromium" },
+  { program: "script", package: "bsdutils" },
+  { program: "faketime", package: "faketime" },
+];
+const prometheus: readonly Need[] = [
+  { program: "prometheus", package: "prometheus" },
+  { program: "promtool", package: "prometheus" },
+];
+
 const needs: Readonly<Record<Tier, readonly Need[]>> = {
   unit: [openssl, go],
   security: [openssl, go, nmap],
-  integration: [openssl, go, nmap],
+  integration: [openssl, go, nmap, ...person, ...prometheus],
   cluster: [openssl, go, ...node],
-  long: [openssl, go, ...node],
+  long: [openssl, go, ...node, ...person],
 };
 
 /** What this machine lacks for a tier, as one clause, or nothing. */

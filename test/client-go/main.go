@@ -1,6 +1,6 @@
 // Command client-go drives a kubeconfig the way programs built on client-go do, and prints one JSON line with what it saw.
 //
-//	client-go [-kubeconfig f] [-namespace n] [-protocol h1|h2] [-seconds n] informers|watch|lease|lists|apply|streams
+//	client-go [-kubeconfig f] [-namespace n] [-protocol h1|h2] [-seconds n] [-interval d] informers|watch|lease|lists|apply|streams|steady
 package main
 
 import (
@@ -23,6 +23,8 @@ type scene struct {
 	client    kubernetes.Interface
 	namespace string
 	duration  time.Duration
+	// interval is how often the steady one asks.
+	interval time.Duration
 	// pod is the one whose log is followed.
 	pod string
 }
@@ -35,15 +37,16 @@ func main() {
 	namespace := flag.String("namespace", "default", "where objects are made")
 	protocol := flag.String("protocol", "h2", "h1 or h2")
 	seconds := flag.Int("seconds", 10, "how long a scenario lasts")
+	interval := flag.Duration("interval", time.Second, "how often the steady scenario asks")
 	pod := flag.String("pod", "", "a Pod that writes a line a second")
 	flag.Parse()
-	if err := run(*kubeconfig, *namespace, *protocol, *seconds, *pod, flag.Arg(0)); err != nil {
+	if err := run(*kubeconfig, *namespace, *protocol, *seconds, *interval, *pod, flag.Arg(0)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run(kubeconfig, namespace, protocol string, seconds int, pod, name string) error {
+func run(kubeconfig, namespace, protocol string, seconds int, interval time.Duration, pod, name string) error {
 	scenarios := map[string]func(context.Context, *scene) (report, error){
 		"informers": informersScenario,
 		"watch":     watchWithBookmarks,
@@ -51,6 +54,7 @@ func run(kubeconfig, namespace, protocol string, seconds int, pod, name string) 
 		"lists":     lists,
 		"apply":     apply,
 		"streams":   streams,
+		"steady":    steady,
 	}
 	scenario, known := scenarios[name]
 	if !known {
@@ -74,6 +78,7 @@ func run(kubeconfig, namespace, protocol string, seconds int, pod, name string) 
 		client:    client,
 		namespace: namespace,
 		duration:  time.Duration(seconds) * time.Second,
+		interval:  interval,
 		pod:       pod,
 	})
 	if err != nil {

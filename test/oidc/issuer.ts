@@ -41,6 +41,8 @@ export interface IssuerOptions {
   readonly idTokenSeconds?: number;
   /** Redirect URIs that other clients may use with this client ID. */
   readonly redirectUris?: readonly string[];
+  /** Whether it offers what a CLI can use: refresh tokens for every login, device authorization and revocation; default false. */
+  readonly forPrograms?: boolean;
 }
 
 export interface SignTokenOptions {
@@ -82,6 +84,7 @@ interface SigningKey {
 }
 
 const REDIRECT_URI = "http://127.0.0.1/callback";
+const DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code";
 
 export async function startIssuer(options: IssuerOptions): Promise<TestIssuer> {
   const certificate = options.certificate ?? (await createLoopbackCertificate());
@@ -171,7 +174,7 @@ function createProviderHandler(
         application_type: "native",
         redirect_uris: [REDIRECT_URI, ...(options.redirectUris ?? [])],
         response_types: ["code"],
-        grant_types: ["authorization_code", "refresh_token"],
+        grant_types: ["authorization_code", "refresh_token", ...(options.forPrograms ? [DEVICE_CODE] : [])],
         token_endpoint_auth_method: "none",
         id_token_signed_response_alg: options.algorithms?.[0] ?? "RS256",
       },
@@ -188,7 +191,14 @@ function createProviderHandler(
       Grant: 3600,
       Interaction: 600,
     },
-    features: { devInteractions: { enabled: false } },
+    features: {
+      devInteractions: { enabled: false },
+      deviceFlow: { enabled: options.forPrograms === true },
+      revocation: { enabled: options.forPrograms === true },
+    },
+    ...(options.forPrograms === true
+      ? { issueRefreshToken: (_context, client) => client.grantTypeAllowed("refresh_token") }
+      : {}),
     interactions: { url: (_context, interaction) => `/interaction/${interaction.uid}` },
     findAccount: (_context, id) => {
       const user = options.users.find((candidate) => candidate.username === id);

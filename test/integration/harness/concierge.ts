@@ -44,6 +44,8 @@ export interface InstallOptions {
    * readiness probe answers 200.
    */
   readonly endpoints?: "running" | "ready";
+  /** Variables of the processes, read whenever one starts; there are none but PATH otherwise. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export interface Installation {
@@ -163,7 +165,10 @@ export async function installConcierge(
       ...options.replicaConfiguration?.(index),
     };
     writeFileSync(join(own, "concierge.yaml"), stringify(configuration));
-    const replica = spawnReplica({ podName, port, proxyPort, folder: own, kubeconfig });
+    const replica = spawnReplica({
+      ...{ podName, port, proxyPort, folder: own, kubeconfig },
+      environment: options.environment ?? {},
+    });
     running.set(index, replica);
     replica.process.once("exit", () => {
       if (running.get(index) === replica) {
@@ -256,8 +261,9 @@ function spawnReplica(options: {
   readonly proxyPort: number;
   readonly folder: string;
   readonly kubeconfig: string;
+  readonly environment: Readonly<Record<string, string>>;
 }): Replica {
-  const { podName, port, proxyPort, folder, kubeconfig } = options;
+  const { podName, port, proxyPort, folder, kubeconfig, environment } = options;
   const child = spawn(
     process.execPath,
     [
@@ -267,7 +273,7 @@ function spawnReplica(options: {
       `--downward-api-path=${join(folder, "podinfo")}`,
       `--kubeconfig=${kubeconfig}`,
     ],
-    { env: { PATH: process.env["PATH"] ?? "" }, stdio: ["ignore", "ignore", "pipe"] },
+    { env: { PATH: process.env["PATH"] ?? "", ...environment }, stdio: ["ignore", "ignore", "pipe"] },
   );
   const chunks: Buffer[] = [];
   child.stderr.on("data", (chunk: Buffer) => chunks.push(chunk));
