@@ -1,15 +1,12 @@
 import assert from "node:assert/strict";
 import { Writable } from "node:stream";
 import { test } from "node:test";
-import { createManualClock } from "../../clock.ts";
-import type { ManualClock } from "../../clock.ts";
 import { createAnswerBody } from "./answer-body.ts";
 import type { AnswerBody, AnswerBodyOptions } from "./answer-body.ts";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 interface Client {
-  readonly clock: ManualClock;
   readonly body: AnswerBody;
   readonly socket: Writable;
   /** What was written, one entry per write, as the socket's own memory held it when it let go of it. */
@@ -20,7 +17,6 @@ interface Client {
 
 function client(options: Partial<AnswerBodyOptions> & { readonly slow?: boolean } = {}): Client {
   const { slow = false, ...rest } = options;
-  const clock = createManualClock();
   const writes: string[] = [];
   let finish = (): void => {};
   const socket = new Writable({
@@ -34,8 +30,8 @@ function client(options: Partial<AnswerBodyOptions> & { readonly slow?: boolean 
       }
     },
   });
-  const body = createAnswerBody({ socket, clock, chunked: true, prompt: false, sendHead: () => {}, ...rest });
-  return { clock, body, socket, writes, release: () => finish() };
+  const body = createAnswerBody({ socket, chunked: true, prompt: false, sendHead: () => {}, ...rest });
+  return { body, socket, writes, release: () => finish() };
 }
 
 /** Of a chunked body; undefined when a frame is wrong. */
@@ -55,7 +51,7 @@ function decode(text: string): string | undefined {
 }
 
 test("the parts of a list leave as full TLS records, each write one chunk", async () => {
-  const { body, writes, clock } = client();
+  const { body, writes } = client();
   let expected = "";
   for (let index = 0; index < 120; index += 1) {
     const part = String.fromCharCode(65 + (index % 26)).repeat(index % 2 === 0 ? 2_048 : 18_323);
@@ -73,7 +69,7 @@ test("the parts of a list leave as full TLS records, each write one chunk", asyn
     "what is full goes out as it is full",
   );
   assert.ok(writes.length <= 22, `${writes.length} writes`);
-  await clock.advance(10);
+  await turn();
   assert.equal(decode(writes.join("")), expected, "and nothing goes out twice");
 });
 
@@ -89,7 +85,7 @@ test("a body whose length is declared has no frames, and the head leaves with it
   assert.equal(socket.writableCorked, 0);
 });
 
-test("each event of a stream leaves in its turn, whatever the clock says", async () => {
+test("each event of a stream leaves in its turn", async () => {
   const { body, writes } = client({ prompt: true });
   for (const event of ["ADDED", "MODIFIED"]) {
     body.write(Buffer.from(event));
@@ -98,17 +94,15 @@ test("each event of a stream leaves in its turn, whatever the clock says", async
   }
 });
 
-test("the first part of any other answer leaves in its turn; a later one waits a millisecond for more", async () => {
-  const { body, writes, clock } = client();
+test("parts that come in one turn leave together, others in their own", async () => {
+  const { body, writes } = client();
   body.write(Buffer.from("first"));
   await turn();
   assert.deepEqual(writes, ["5\r\nfirst\r\n"]);
   body.write(Buffer.from("second, "));
-  await turn();
   body.write(Buffer.from("third"));
-  await turn();
   assert.equal(writes.length, 1);
-  await clock.advance(1);
+  await turn();
   assert.equal(writes[1], "d\r\nsecond, third\r\n");
 });
 
@@ -164,7 +158,7 @@ for (const [what, prompt, most] of [
 }
 
 test("what was gathered for a client that is gone is forgotten", async () => {
-  const { body, writes, socket, clock } = client();
+  const { body, writes, socket } = client();
   body.write(Buffer.from("a"));
   body.discard();
   await turn();
@@ -173,6 +167,6 @@ test("what was gathered for a client that is gone is forgotten", async () => {
   await turn();
   body.write(Buffer.alloc(10_000));
   body.flush();
-  await clock.advance(10);
+  await turn();
   assert.deepEqual(writes, []);
 });

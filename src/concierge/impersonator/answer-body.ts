@@ -1,5 +1,4 @@
 import type { Writable } from "node:stream";
-import type { Clock } from "../../clock.ts";
 
 /** The body of one answer on its way to the client, in few and large writes. */
 export interface AnswerBody {
@@ -16,11 +15,10 @@ export interface AnswerBodyOptions {
   readonly socket: Writable;
   /** HTTP/1.1, and the length is not known beforehand: each write is one chunk (RFC 9112 section 7.1). */
   readonly chunked: boolean;
-  /** A stream: every part goes out before the next wait for events, whatever it costs. */
+  /** A stream: nothing waits for a slow client but what its socket holds. */
   readonly prompt: boolean;
   /** Called before the first bytes; what it writes leaves together with them. */
   readonly sendHead: () => void;
-  readonly clock: Pick<Clock, "schedule">;
 }
 
 /** Four full TLS records. */
@@ -33,8 +31,6 @@ const FULL = BLOCK_LENGTH - LINE_END_LENGTH;
 const SMALL = 4 * 1024;
 /** What may wait for the client besides the block that is being filled; of a stream, of which there are many, much less. */
 const MAXIMUM_WAITING = 128 * 1024;
-/** How long a part of an answer may wait for more of it; the least that a timer can. */
-const GATHER_MILLISECONDS = 1;
 const KEPT_BLOCKS = 32;
 
 /** A kube-apiserver writes a list in pieces of 2 and 18 KB; memory made for each of them means a full collection every 14 lists. */
@@ -48,7 +44,7 @@ function giveBack(block: Buffer): void {
 
 /** Gathers the parts of an answer in blocks of 64 KB, each with its chunk's frame around it. */
 export function createAnswerBody(options: AnswerBodyOptions): AnswerBody {
-  const { socket, chunked, prompt, clock } = options;
+  const { socket, chunked, prompt } = options;
   let block: Buffer | undefined;
   let end = SIZE_LENGTH;
   let begun = false;
@@ -121,11 +117,8 @@ export function createAnswerBody(options: AnswerBodyOptions): AnswerBody {
       }
       if (block !== undefined && !scheduled) {
         scheduled = true;
-        if (begun && !prompt) {
-          clock.schedule(GATHER_MILLISECONDS, flush);
-        } else {
-          setImmediate(flush);
-        }
+        // No longer: a client that may begin to read is worth more than a full block.
+        setImmediate(flush);
       }
       return prompt ? !socket.writableNeedDrain : socket.writableLength <= MAXIMUM_WAITING;
     },

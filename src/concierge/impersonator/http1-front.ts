@@ -370,7 +370,6 @@ function createExchange(
         chunked: length === undefined,
         prompt,
         sendHead,
-        clock,
       });
     },
     flush: sendHead,

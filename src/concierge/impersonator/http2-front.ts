@@ -89,7 +89,7 @@ export function createHttp2Front(options: Http2FrontOptions): Http2Front {
     session.streams += 1;
     session.lastActive = clock.now();
     const endStream = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
-    const exchange = createExchange(stream, rawHeaders, endStream, session, clock, () => {
+    const exchange = createExchange(stream, rawHeaders, endStream, session, () => {
       session.streams -= 1;
       session.lastActive = clock.now();
     });
@@ -189,7 +189,6 @@ function createExchange(
   raw: readonly string[],
   endStream: boolean,
   session: Session,
-  clock: Clock,
   closed: () => void,
 ): ClientExchange {
   const { inbound, declared, expectsContinue } = readHead(raw, session);
@@ -306,7 +305,7 @@ function createExchange(
       if (stream.destroyed) {
         return;
       }
-      answerBody = createAnswerBody({ socket: stream, chunked: false, prompt, sendHead: ignore, clock });
+      answerBody = createAnswerBody({ socket: stream, chunked: false, prompt, sendHead: ignore });
       respond(status, headers, false, hasTrailers);
       if (hasTrailers) {
         stream.on("wantTrailers", () => {
