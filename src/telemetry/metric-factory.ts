@@ -58,24 +58,24 @@ export interface MetricFactory {
 export function createMetricFactory(registry: Registry, clock: Pick<Clock, "now">): MetricFactory {
   const registers = [registry];
   const families: MetricFamily[] = [];
-  const describe = (
+  /** Notes a family, and answers what every kind of metric is made with. */
+  const describe = <L extends string>(
     type: MetricFamily["type"],
     name: string,
     help: string,
-    labels: readonly string[] = [],
-  ): void => void families.push({ name: METRIC_PREFIX + name, type, labels, help });
+    labels: readonly L[] = [],
+  ) => {
+    families.push({ name: METRIC_PREFIX + name, type, labels, help });
+    return { name: METRIC_PREFIX + name, help, labelNames: [...labels], registers };
+  };
   const gauge: MetricFactory["gauge"] = <L extends string>(
     name: string,
     help: string,
     labelNames: readonly L[] = [],
     collect?: (self: Gauge<L>) => void,
   ) => {
-    describe("gauge", name, help, labelNames);
     const self: Gauge<L> = new Gauge({
-      name: METRIC_PREFIX + name,
-      help,
-      labelNames: [...labelNames],
-      registers,
+      ...describe("gauge", name, help, labelNames),
       ...(collect === undefined ? {} : { collect: () => collect(self) }),
     });
     return self;
@@ -89,26 +89,17 @@ export function createMetricFactory(registry: Registry, clock: Pick<Clock, "now"
       labelNames: readonly L[] = [],
       collect?: (self: Counter<L>) => void,
     ) => {
-      describe("counter", name, help, labelNames);
       const self: Counter<L> = new Counter({
-        name: METRIC_PREFIX + name,
-        help,
-        labelNames: [...labelNames],
-        registers,
+        ...describe("counter", name, help, labelNames),
         ...(collect === undefined ? {} : { collect: () => collect(self) }),
       });
       return self;
     },
-    histogram: (name, help, labelNames = []) => {
-      describe("histogram", name, help, labelNames);
-      return new Histogram({
-        name: METRIC_PREFIX + name,
-        help,
-        labelNames: [...labelNames],
+    histogram: (name, help, labelNames) =>
+      new Histogram({
+        ...describe("histogram", name, help, labelNames),
         buckets: [...DURATION_BUCKETS],
-        registers,
-      });
-    },
+      }),
     fixedHistogram: (options) => {
       const { name, help, label } = options;
       describe("histogram", name, help, label === undefined ? [] : [label.name]);

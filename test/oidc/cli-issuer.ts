@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { exportJWK, generateKeyPair } from "jose";
 import { Provider } from "oidc-provider";
 import { createLoopbackCertificate } from "./certificates.ts";
+import { grantWithoutConsent } from "./issuer.ts";
 import { readBody, startTlsServer } from "./tls-server.ts";
 
 /** An issuer for command-line clients that is no Supervisor: certified provider code with device flow, revocation and refresh. */
@@ -91,16 +92,7 @@ export async function startCliIssuer(options: CliIssuerOptions = {}): Promise<Cl
       accountId: id,
       claims: () => ({ sub: id, username: id, groups: ["developers"] }),
     }),
-    loadExistingGrant: async (context) => {
-      const { client, session, provider } = context.oidc;
-      if (client === undefined || session?.accountId === undefined) {
-        return undefined;
-      }
-      const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
-      grant.addOIDCScope("openid offline_access");
-      await grant.save();
-      return grant;
-    },
+    loadExistingGrant: grantWithoutConsent,
   });
   const callback = provider.callback();
   handle = async (request, response) => {

@@ -215,16 +215,7 @@ function createProviderHandler(
           };
     },
     // There is nobody to ask for consent: the client is the issuer's own.
-    loadExistingGrant: async (context) => {
-      const { client, session, provider } = context.oidc;
-      if (client === undefined || session?.accountId === undefined) {
-        return undefined;
-      }
-      const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
-      grant.addOIDCScope("openid offline_access");
-      await grant.save();
-      return grant;
-    },
+    loadExistingGrant: grantWithoutConsent,
   };
   const provider = new Provider(issuerUrl, configuration);
   const callback = provider.callback();
@@ -341,3 +332,15 @@ async function runCodeFlow(
     await agent.close();
   }
 }
+
+/** Every client has what it asks for. */
+export const grantWithoutConsent: NonNullable<Configuration["loadExistingGrant"]> = async (context) => {
+  const { client, session, provider } = context.oidc;
+  if (client === undefined || session?.accountId === undefined) {
+    return undefined;
+  }
+  const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+  grant.addOIDCScope("openid offline_access");
+  await grant.save();
+  return grant;
+};

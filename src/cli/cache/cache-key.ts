@@ -1,3 +1,4 @@
+import { escapeJsonAsGo } from "../../go-json.ts";
 import { sha256 } from "./sha256.ts";
 
 /**
@@ -35,7 +36,7 @@ export function cacheKey({ args, token, cluster }: CacheKeyInput): string {
 
 /** The key of the contract's third vector: the digest of one line of JSON, escaped as Go does, with its newline. */
 export function hashLine(json: string): string {
-  return sha256(`${escapeAsGo(json)}\n`);
+  return sha256(`${escapeJsonAsGo(json)}\n`);
 }
 
 const OPTIONAL_FIELDS = [
@@ -56,18 +57,4 @@ function clusterText(cluster: ClusterInfo): string {
   }
   ordered["config"] = cluster.config ?? null;
   return JSON.stringify(ordered);
-}
-
-const GO_ESCAPES: Readonly<Record<string, string>> = {
-  "<": "\\u003c",
-  ">": "\\u003e",
-  "&": "\\u0026",
-  "\u2028": "\\u2028",
-  "\u2029": "\\u2029",
-};
-
-/** None of these characters has a meaning in JSON outside of strings, so the text as a whole can be escaped. */
-function escapeAsGo(json: string): string {
-  // Go writes control characters other than \b \f \n \r \t like JSON.stringify does, and U+007F raw.
-  return json.replaceAll(/[<>&\u2028\u2029]/g, (character) => GO_ESCAPES[character] ?? character);
 }

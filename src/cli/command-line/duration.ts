@@ -1,4 +1,4 @@
-import { quote } from "./quote.ts";
+import { goQuote } from "../../go-text.ts";
 
 /** Milliseconds per unit of Go's notation for durations. */
 const UNITS: ReadonlyMap<string, number> = new Map([
@@ -16,7 +16,7 @@ const MAXIMUM_MILLISECONDS = 2 ** 63 / 1e6;
 
 /** Go's notation for durations (`10m0s`, `90s`, `1h30m`) as milliseconds; the message of the `RangeError` is that of Go's `time.ParseDuration`. */
 export function parseDuration(text: string): number {
-  const invalid = new RangeError(`time: invalid duration ${quote(text)}`);
+  const invalid = new RangeError(`time: invalid duration ${goQuote(text)}`);
   const unsigned = text.replace(/^[-+]/, "");
   if (unsigned === "0") {
     return 0;
@@ -34,11 +34,11 @@ export function parseDuration(text: string): number {
     rest = rest.slice(number.length);
     const unit = /^[^.\d]*/.exec(rest)?.[0] ?? "";
     if (unit === "") {
-      throw new RangeError(`time: missing unit in duration ${quote(text)}`);
+      throw new RangeError(`time: missing unit in duration ${goQuote(text)}`);
     }
     const factor = UNITS.get(unit);
     if (factor === undefined) {
-      throw new RangeError(`time: unknown unit ${quote(unit)} in duration ${quote(text)}`);
+      throw new RangeError(`time: unknown unit ${goQuote(unit)} in duration ${goQuote(text)}`);
     }
     milliseconds += Number(number) * factor;
     if (milliseconds >= MAXIMUM_MILLISECONDS) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseCommaSeparated } from "./comma-separated.ts";
 import { parseDuration } from "./duration.ts";
-import { quote } from "./quote.ts";
+import { goQuote } from "../../go-text.ts";
 
 const refusal = (work: () => unknown): string => {
   try {
@@ -82,9 +82,9 @@ test("what is no list is refused in Go's words", () => {
 });
 
 test("text is quoted as Go quotes it", () => {
-  assert.equal(quote('a "b" \\ é 中 😀'), '"a \\"b\\" \\\\ é 中 😀"');
+  assert.equal(goQuote('a "b" \\ é 中 😀'), '"a \\"b\\" \\\\ é 中 😀"');
   assert.equal(
-    quote("\u0007\b\t\n\u0000\u001b\u007f\u200b\u{e0001}"),
+    goQuote("\u0007\b\t\n\u0000\u001b\u007f\u200b\u{e0001}"),
     '"\\a\\b\\t\\n\\x00\\x1b\\x7f\\u200b\\U000e0001"',
   );
 });

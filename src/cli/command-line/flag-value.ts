@@ -1,5 +1,5 @@
 import type { FlagKind } from "./flag.ts";
-import { quote } from "./quote.ts";
+import { goQuote } from "../../go-text.ts";
 import { parseCommaSeparated } from "./comma-separated.ts";
 import { parseDuration } from "./duration.ts";
 
@@ -31,19 +31,19 @@ export function emptyFlagValue(kind: FlagKind): FlagValue {
 
 function parseBoolean(text: string): boolean {
   if (!TRUE.has(text) && !FALSE.has(text)) {
-    throw new SyntaxError(`strconv.ParseBool: parsing ${quote(text)}: invalid syntax`);
+    throw new SyntaxError(`strconv.ParseBool: parsing ${goQuote(text)}: invalid syntax`);
   }
   return TRUE.has(text);
 }
 
 function parsePort(text: string): number {
   if (!WHOLE_NUMBER.test(text)) {
-    throw new SyntaxError(`strconv.ParseUint: parsing ${quote(text)}: invalid syntax`);
+    throw new SyntaxError(`strconv.ParseUint: parsing ${goQuote(text)}: invalid syntax`);
   }
   const digits = text.replaceAll("_", "");
   const value = BigInt(/^0\d/.test(digits) ? `0o${digits.slice(1)}` : digits);
   if (value > MAXIMUM_PORT) {
-    throw new RangeError(`strconv.ParseUint: parsing ${quote(text)}: value out of range`);
+    throw new RangeError(`strconv.ParseUint: parsing ${goQuote(text)}: value out of range`);
   }
   return Number(value);
 }

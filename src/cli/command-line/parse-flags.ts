@@ -3,7 +3,7 @@ import { messageOf } from "../../errors.ts";
 import type { CommandSpecification } from "./command.ts";
 import type { FlagKind, FlagSpecification, ParsedFlags } from "./flag.ts";
 import { emptyFlagValue, type FlagValue, parseFlagValue } from "./flag-value.ts";
-import { quote } from "./quote.ts";
+import { goQuote } from "../../go-text.ts";
 
 /** Every flag of a command, `--help` included. */
 export function flagsOf(
@@ -155,7 +155,7 @@ function readValue(flag: FlagSpecification, text: string): FlagValue {
     const reason = messageOf(error);
     throw new CommandError(
       "cli.flag-value",
-      `invalid argument ${quote(text)} for ${quote(name)} flag: ${reason}`,
+      `invalid argument ${goQuote(text)} for ${goQuote(name)} flag: ${reason}`,
       error,
     );
   }

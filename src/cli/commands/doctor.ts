@@ -1,6 +1,6 @@
 import { messageOf } from "../../errors.ts";
 import { CommandError } from "../command-error.ts";
-import { quote } from "../command-line/quote.ts";
+import { goQuote } from "../../go-text.ts";
 import type { RunCommand } from "../command-line/command.ts";
 import type { ParsedFlags } from "../command-line/flag.ts";
 import type { CommandContext } from "../context.ts";
@@ -16,7 +16,7 @@ import { loadingRules, loadKubeconfig } from "../kubeconfig/load-kubeconfig.ts";
 export const run: RunCommand = async (context, flags) => {
   const output = flags.string("output");
   if (output !== "text" && output !== "json") {
-    throw new CommandError("cli.flag.invalid", `unknown output format: ${quote(output)}: use text or json`);
+    throw new CommandError("cli.flag.invalid", `unknown output format: ${goQuote(output)}: use text or json`);
   }
   const findings = createFindings((finding) => {
     if (output === "text") {

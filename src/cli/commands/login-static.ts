@@ -2,7 +2,7 @@ import { cacheKey } from "../cache/cache-key.ts";
 import { cachedCredential } from "../cache/cached-credential.ts";
 import type { RenewCredential } from "../cache/credential.ts";
 import { CommandError } from "../command-error.ts";
-import { quote } from "../command-line/quote.ts";
+import { goQuote } from "../../go-text.ts";
 import type { RunCommand } from "../command-line/command.ts";
 import type { ParsedFlags } from "../command-line/flag.ts";
 import type { CommandContext } from "../context.ts";
@@ -52,10 +52,10 @@ function readToken(context: CommandContext, flags: ParsedFlags): string {
   }
   const value = context.environment[name];
   if (value === undefined) {
-    throw tokenError(`--token-env variable ${quote(name)} is not set`);
+    throw tokenError(`--token-env variable ${goQuote(name)} is not set`);
   }
   if (value === "") {
-    throw tokenError(`--token-env variable ${quote(name)} is empty`);
+    throw tokenError(`--token-env variable ${goQuote(name)} is empty`);
   }
   return value;
 }

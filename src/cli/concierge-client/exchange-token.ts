@@ -2,7 +2,7 @@ import { defaultApiGroupSuffix } from "../../kube/api-group-suffix.ts";
 import type { ClusterCredential, IssuedCredential } from "../cache/credential.ts";
 import { CommandError } from "../command-error.ts";
 import type { CommandContext } from "../context.ts";
-import { goJson } from "../exec-credential/go-json.ts";
+import { goJson } from "../../go-json.ts";
 import { auditIdText } from "../http/audit-id.ts";
 import { createHttpClient } from "../http/create-http-client.ts";
 import type { HttpAnswer, HttpClient } from "../http/http-client.ts";

@@ -2,6 +2,7 @@ import { messageOf } from "../../errors.ts";
 import { base64ErrorOffset, goQuote } from "../../go-text.ts";
 import { validateApiGroupSuffix } from "../../kube/api-group-suffix.ts";
 import { CommandError } from "../command-error.ts";
+import type { ParsedFlags } from "../command-line/flag.ts";
 import { goUrlRefusal } from "./go-url-refusal.ts";
 
 const BEGIN_CERTIFICATE = "-----BEGIN CERTIFICATE-----";
@@ -15,6 +16,17 @@ export interface ConciergeFlags {
   readonly authenticatorType: string;
   readonly authenticatorName: string;
   readonly apiGroupSuffix: string;
+}
+
+/** Those of a login command (contract cli.md 4.1, 5). */
+export function conciergeFlags(flags: Pick<ParsedFlags, "string">): ConciergeFlags {
+  return {
+    endpoint: flags.string("concierge-endpoint"),
+    caBundleData: flags.string("concierge-ca-bundle-data"),
+    authenticatorType: flags.string("concierge-authenticator-type"),
+    authenticatorName: flags.string("concierge-authenticator-name"),
+    apiGroupSuffix: flags.string("concierge-api-group-suffix"),
+  };
 }
 
 export interface ConciergeParameters {

@@ -1,6 +1,10 @@
 import { messageOf } from "../../errors.ts";
 import { clientGoErrorText, isRecord, parseObject } from "../concierge-client/client-go-error.ts";
-import { checkConciergeParameters, type ConciergeParameters } from "../concierge-client/parameters.ts";
+import {
+  checkConciergeParameters,
+  conciergeFlags,
+  type ConciergeParameters,
+} from "../concierge-client/parameters.ts";
 import type { ConfiguredPlugin } from "../exec-credential/configured-plugin.ts";
 import { auditIdText } from "../http/audit-id.ts";
 import { createHttpClient } from "../http/create-http-client.ts";
@@ -23,13 +27,7 @@ export async function checkConcierge(findings: Findings, plugin: ConfiguredPlugi
   }
   let parameters: ConciergeParameters;
   try {
-    parameters = checkConciergeParameters({
-      endpoint: flags.string("concierge-endpoint"),
-      caBundleData: flags.string("concierge-ca-bundle-data"),
-      authenticatorType: flags.string("concierge-authenticator-type"),
-      authenticatorName: flags.string("concierge-authenticator-name"),
-      apiGroupSuffix: flags.string("concierge-api-group-suffix"),
-    });
+    parameters = checkConciergeParameters(conciergeFlags(flags));
   } catch (error) {
     findings.fail("concierge", messageOf(error), "make the kubeconfig anew with `get kubeconfig`");
     return;

@@ -1,5 +1,5 @@
 import type { ClusterCredential } from "../cache/credential.ts";
-import { goJson } from "./go-json.ts";
+import { goJson } from "../../go-json.ts";
 
 /** The versions of `client.authentication.k8s.io` that clients ask in. */
 export type ExecCredentialVersion = "v1beta1" | "v1";

@@ -1,7 +1,11 @@
 import type { ClusterCredential } from "../cache/credential.ts";
 import type { ParsedFlags } from "../command-line/flag.ts";
 import { CommandError } from "../command-error.ts";
-import { checkConciergeParameters, type ConciergeParameters } from "../concierge-client/parameters.ts";
+import {
+  checkConciergeParameters,
+  conciergeFlags,
+  type ConciergeParameters,
+} from "../concierge-client/parameters.ts";
 import type { CommandContext } from "../context.ts";
 import { type ExecInfo, readExecInfo } from "./exec-info.ts";
 import { execCredentialLine } from "./output.ts";
@@ -55,13 +59,7 @@ function readConcierge(flags: ParsedFlags): ConciergeParameters | undefined {
     return undefined;
   }
   try {
-    return checkConciergeParameters({
-      endpoint: flags.string("concierge-endpoint"),
-      caBundleData: flags.string("concierge-ca-bundle-data"),
-      authenticatorType: flags.string("concierge-authenticator-type"),
-      authenticatorName: flags.string("concierge-authenticator-name"),
-      apiGroupSuffix: flags.string("concierge-api-group-suffix"),
-    });
+    return checkConciergeParameters(conciergeFlags(flags));
   } catch (error) {
     if (error instanceof CommandError) {
       throw new CommandError(error.code, `invalid Concierge parameters: ${error.message}`, error);

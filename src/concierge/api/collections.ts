@@ -5,7 +5,7 @@ import { API_VERSION } from "../../resources/kind.ts";
 import type { ConcurrencyLimit, FailureLimiter } from "../request/limits.ts";
 import { invalid, notAcceptable, StatusError, unsupportedMediaType } from "../request/status.ts";
 import type { FieldError } from "../request/status.ts";
-import { goQuote } from "../request/go-json.ts";
+import { goQuote } from "../request/go-quote.ts";
 import { bodyEncoding, negotiate, OBJECT_MEDIA_TYPES } from "./negotiation.ts";
 import type { Conversion, NegotiatedMediaType } from "./negotiation.ts";
 import { decodeObject } from "./object-decoding.ts";

@@ -8,7 +8,7 @@ import {
 } from "../../resources/discovery.ts";
 import type { DiscoveryVersion } from "../../resources/discovery.ts";
 import { openApiV2, openApiV3, openApiV3Index } from "../../resources/openapi.ts";
-import { goJson } from "../request/go-json.ts";
+import { goJson } from "../../go-json.ts";
 import { notAcceptable, StatusError } from "../request/status.ts";
 import { negotiate, OBJECT_MEDIA_TYPES } from "./negotiation.ts";
 import type { Conversion } from "./negotiation.ts";

@@ -1,4 +1,4 @@
-import { goQuote } from "../request/go-json.ts";
+import { goQuote } from "../request/go-quote.ts";
 import { invalid, StatusError } from "../request/status.ts";
 
 /** Neither aggregated kind has a dry run: a 422 Status (contract 2.2, 3). `group` in its default form. */

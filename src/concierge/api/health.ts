@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { goQuote } from "../request/go-json.ts";
+import { goQuote } from "../request/go-quote.ts";
 import type { Logger } from "../../telemetry/log.ts";
 import type { ReadinessCheck } from "../state/readiness.ts";
 import { contextOf } from "./request-context.ts";

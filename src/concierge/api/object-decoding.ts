@@ -1,7 +1,7 @@
 import { parseDocument } from "yaml";
 import { API_VERSION } from "../../resources/kind.ts";
 import type { JsonSchema } from "../../resources/schema.ts";
-import { goQuote } from "../request/go-json.ts";
+import { goQuote } from "../request/go-quote.ts";
 import { badRequest, requestEntityTooLarge, StatusError } from "../request/status.ts";
 import { compareWithSchema, jsonTypeOf } from "./schema-decoding.ts";
 import { duplicateFields } from "./strict-json.ts";

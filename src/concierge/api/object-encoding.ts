@@ -1,5 +1,5 @@
 import { stringify } from "yaml";
-import { goJson, prettyGoJson } from "../request/go-json.ts";
+import { goJson, prettyGoJson } from "../../go-json.ts";
 import type { Encoding } from "./negotiation.ts";
 
 export interface EncodedObject {

@@ -1,5 +1,5 @@
 import type { Identity } from "../../identity/identity.ts";
-import { goJson } from "../request/go-json.ts";
+import { goJson } from "../../go-json.ts";
 
 /** Extra keys of ours; nobody else may set one (contract 7.6). */
 export const RESERVED_EXTRA_SUFFIX = ".impersonation-proxy.concierge.pinniped.dev";

@@ -1,4 +1,4 @@
-import { goQuote } from "../request/go-json.ts";
+import { goQuote } from "../request/go-quote.ts";
 import { encodeStatus, internalError, StatusError, withoutHtml } from "../request/status.ts";
 import type { Refusal } from "./proxied-request.ts";
 

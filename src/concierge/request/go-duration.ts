@@ -1,4 +1,4 @@
-import { goQuote } from "./go-json.ts";
+import { goQuote } from "./go-quote.ts";
 
 const MILLISECONDS: Readonly<Record<string, number>> = {
   ns: 1e-6,

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createManualClock } from "../../clock.ts";
-import { goJson, goQuote } from "./go-json.ts";
+import { goJson } from "../../go-json.ts";
+import { goQuote } from "./go-quote.ts";
 import { requestSource } from "./request-source.ts";
 import { conflict, encodeStatus, forbidden, invalid, serviceUnavailable } from "./status.ts";
 import { createTokenBuckets } from "./token-buckets.ts";

@@ -2,7 +2,8 @@ import { LanyardError } from "../../errors.ts";
 import type { Identity } from "../../identity/identity.ts";
 import type { Status, StatusDetails } from "../../kube/api-error.ts";
 import type { RequestAttributes } from "./authorizer.ts";
-import { goJson, goQuote } from "./go-json.ts";
+import { goJson } from "../../go-json.ts";
+import { goQuote } from "./go-quote.ts";
 
 /**
  * A request that is answered with a Kubernetes `Status`. `code` is `request.<reason in lower case>`;

@@ -1,4 +1,3 @@
-import { createServer } from "node:net";
 import { type Cluster, startCluster } from "../../../hack/cluster/cluster.ts";
 import { startIssuer, type TestIssuer } from "../../oidc/issuer.ts";
 import type { SupervisorUser } from "../../oidc/supervisor-sessions.ts";
@@ -12,6 +11,7 @@ import {
   type ProgramResult,
 } from "./cli.ts";
 import {
+  freePort,
   type Installation,
   installConcierge,
   kubectl,
@@ -249,17 +249,4 @@ async function bothStrategies({ cluster, app }: Installation): Promise<void> {
       .map(({ frontend }) => frontend?.type);
     return modes.every((mode) => frontends?.includes(mode));
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  const address = server.address();
-  const port = typeof address === "object" && address !== null ? address.port : 0;
-  await new Promise<void>((resolve) => {
-    server.close(() => resolve());
-  });
-  return port;
 }

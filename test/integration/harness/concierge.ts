@@ -321,7 +321,8 @@ export async function probe(port: number, path: string): Promise<Answer> {
   });
 }
 
-async function freePort(): Promise<number> {
+/** A loopback port that nobody listens on at this moment. */
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => {
     server.listen(0, "127.0.0.1", resolve);

@@ -1,3 +1,4 @@
+import { goQuote } from "../../../go-text.ts";
 import { failure, noSuchOverload } from "../errors.ts";
 import type { Frame, Implementation } from "../frame.ts";
 import {
@@ -162,30 +163,6 @@ function toText(value: Value): Value {
 /** RFC 3339's grammar with the month and day in range; the calendar is looked at later. */
 const strictTimestamp =
   /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[Tt](?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/u;
-const goEscapes: Readonly<Record<string, string>> = {
-  "\x07": "\\a",
-  "\b": "\\b",
-  "\f": "\\f",
-  "\n": "\\n",
-  "\r": "\\r",
-  "\t": "\\t",
-  "\v": "\\v",
-  '"': '\\"',
-  "\\": "\\\\",
-};
-
-/** A text between double quotes as Go's `%q` writes it. */
-function goQuote(text: string): string {
-  const escaped = text.toWellFormed().replaceAll(/["\\]|[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/gu, (character) => {
-    const code = character.codePointAt(0) ?? 0;
-    const hex = (digits: number): string => code.toString(16).padStart(digits, "0");
-    return (
-      goEscapes[character] ??
-      (code < 0x80 ? `\\x${hex(2)}` : code < 0x10000 ? `\\u${hex(4)}` : `\\U${hex(8)}`)
-    );
-  });
-  return `"${escaped}"`;
-}
 
 function toTimestamp(value: Value): Value {
   if (value instanceof CelTimestamp) return value;

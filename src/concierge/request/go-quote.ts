@@ -1,22 +1,3 @@
-const HTML_OR_SEPARATOR = /[<>&\u2028\u2029]/g;
-
-/** JSON as Go's `encoding/json` writes it: `<`, `>`, `&`, U+2028 and U+2029 are escaped. Keys stay in the order given. */
-export function goJson(value: unknown): string {
-  return escapeHtml(JSON.stringify(value));
-}
-
-/** The same, indented by two spaces (`json.MarshalIndent`). */
-export function prettyGoJson(value: unknown): string {
-  return escapeHtml(JSON.stringify(value, undefined, 2));
-}
-
-function escapeHtml(json: string): string {
-  return json.replace(
-    HTML_OR_SEPARATOR,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-}
-
 const SHORT_ESCAPES: Readonly<Record<string, string>> = {
   '"': '\\"',
   "\\": "\\\\",
