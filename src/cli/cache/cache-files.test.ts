@@ -25,7 +25,7 @@ import { storeIssued } from "./store-credential.ts";
 import { supplyCredential } from "./supply-credential.ts";
 import { createWorkstation, passTimeUntil } from "./testing/simulated-cluster.ts";
 import type { Workstation } from "./testing/simulated-cluster.ts";
-import { writeProtectedFile } from "./write-protected-file.ts";
+import { createFolder, writeProtectedFile } from "./write-protected-file.ts";
 import { temporaryFolder } from "./testing/temporary-folder.ts";
 
 /** A machine whose cache already holds a credential. */
@@ -324,6 +324,24 @@ describe("files that cannot be locked or written", () => {
     const gone = once(holder, "close");
     holder.stdin.end("\n");
     await gone;
+  });
+
+  test("folders that another process makes just before: they are taken", () => {
+    const folder = join(temporaryFolder(), ".config", "pinniped");
+    const overtaken: string[] = [];
+    const fileSystemOfMany: FileSystem = {
+      ...fileSystem,
+      mkdirSync: ((path: string, mode: number) => {
+        if (existsSync(dirname(path)) && !existsSync(path)) {
+          fileSystem.mkdirSync(path, mode);
+          overtaken.push(basename(path));
+        }
+        return fileSystem.mkdirSync(path, mode);
+      }) as FileSystem["mkdirSync"],
+    };
+    createFolder(folder, { platform: "linux", userId: process.getuid?.(), fileSystem: fileSystemOfMany });
+    assert.deepEqual(overtaken, [".config", "pinniped"]);
+    assert.equal(statSync(folder).mode & 0o777, 0o700);
   });
 
   for (const code of ["EROFS", "EACCES", "ENOSPC", "EIO"]) {

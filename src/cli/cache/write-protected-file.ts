@@ -154,17 +154,25 @@ async function renameFile(
 
 /** Not `recursive`, which never ends where no folder can be made, as in /proc. */
 function makeFolder(folder: string, fileSystem: FileSystem): void {
-  const parent = dirname(folder);
   try {
-    fileSystem.mkdirSync(folder, 0o700);
+    makeOneFolder(folder, fileSystem);
   } catch (error) {
-    if (isErrorCode(error, "EEXIST")) {
-      return;
-    }
+    const parent = dirname(folder);
     if (!isErrorCode(error, "ENOENT") || parent === folder) {
       throw error;
     }
     makeFolder(parent, fileSystem);
+    makeOneFolder(folder, fileSystem);
+  }
+}
+
+/** Another process may make the same one at any moment. */
+function makeOneFolder(folder: string, fileSystem: FileSystem): void {
+  try {
     fileSystem.mkdirSync(folder, 0o700);
+  } catch (error) {
+    if (!isErrorCode(error, "EEXIST")) {
+      throw error;
+    }
   }
 }
