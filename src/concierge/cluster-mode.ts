@@ -9,7 +9,6 @@ import type { Controller } from "../kube/controller.ts";
 import { runControllers } from "../kube/controller-runtime.ts";
 import { createLeaderElection } from "../kube/leader-election.ts";
 import type { LeaderElection } from "../kube/leader-election.ts";
-import { resolveInstallationOwners } from "../kube/owner-references.ts";
 import { pods } from "../kube/resources.ts";
 import { buildAggregatedApi } from "./aggregated-api-server.ts";
 import { createAuthenticatorCache } from "./authenticators/authenticator-cache.ts";
@@ -19,6 +18,7 @@ import { whileProxyRuns } from "./controllers/impersonation-proxy/running-proxy-
 import { createImpersonationProxyTokens } from "./controllers/impersonation-proxy-tokens.ts";
 import { createBearerIssuer } from "./credentials/bearer-credential.ts";
 import { buildImpersonationProxy } from "./impersonation-proxy-server.ts";
+import { passPreflight } from "./preflight/preflight.ts";
 import { installShutdown } from "./process/shutdown.ts";
 import { createTokenReviewAuthenticator } from "./request/bearer-token.ts";
 import { createDeniedLogin } from "./request/deny-list.ts";
@@ -55,11 +55,14 @@ export async function runInCluster(context: ServerContext): Promise<void> {
   const apiServiceNames = ["login", "identity"].map(
     (group) => `v1alpha1.${replaceApiGroupSuffix(`${group}.concierge.pinniped.dev`, config.apiGroupSuffix)}`,
   );
-  const owners = await resolveInstallationOwners({
+  const owners = await passPreflight({
     client,
-    podName,
+    config,
     namespace,
+    podName,
     loginApiServiceName: apiServiceNames[0] ?? "",
+    clock,
+    log,
   });
   const election = createLeaderElection({
     client,

@@ -133,6 +133,39 @@ describe("an informer", () => {
     assert.equal(told.length, 3);
   });
 
+  it("tells the rule that it lacks when it is forbidden to list or to watch, once for each", async () => {
+    const told: unknown[] = [];
+    const log: Logger = {
+      ...silentLogger,
+      named: () => log,
+      warning: (_, fields) => told.push(fields?.["missing"]),
+    };
+    let allowed = 0;
+    server.intercept((request, response) => {
+      const refused = request.kind !== "list" || allowed === 0;
+      if (refused) {
+        const status = { kind: "Status", apiVersion: "v1", metadata: {}, reason: "Forbidden", code: 403 };
+        const message = `cannot ${request.kind}`;
+        response.writeHead(403, { "content-type": "application/json" });
+        response.end(JSON.stringify({ ...status, message, details: { group: "", kind: "configmaps" } }));
+      }
+      return refused;
+    });
+    begin(hurriedClock, log);
+    await eventually("refused lists", () => counted.filter((each) => each === "list failed").length > 3);
+    allowed++;
+    await eventually("refused watches", () => counted.filter((each) => each === "refused").length > 3);
+    assert.deepEqual(
+      told,
+      ["list", "watch"].map(
+        (verb) =>
+          `permission: {apiGroups: [''], resources: [configmaps], verbs: [${verb}]} (Role in namespace default)`,
+      ),
+    );
+    server.intercept(undefined);
+    await watching();
+  });
+
   it("goes on where it was after a reset, a cut frame and an end in order", async () => {
     begin(hurriedClock);
     for (const how of ["reset", "partial", "end"] as const) {

@@ -1,6 +1,7 @@
 import type { Clock } from "../clock.ts";
 import { LanyardError, messageOf } from "../errors.ts";
 import type { Logger } from "../telemetry/log.ts";
+import { permissionText } from "./access-rule.ts";
 import { KubernetesApiError } from "./api-error.ts";
 import { createBackOff } from "./back-off.ts";
 import { errorOfEvent } from "./client.ts";
@@ -229,9 +230,15 @@ export function createInformer<T extends KubernetesObject>(options: InformerOpti
   }
 
   /** One warning per kind of trouble: an API server that is away must not fill the log. */
-  function tell(error: unknown): void {
+  function tell(error: unknown, verb: "list" | "watch"): void {
     const trouble = messageOf(error);
-    const fields = { resource: resource.plural, namespace: scope.namespace, error: trouble };
+    const missing = missingPermission(error, scope.namespace, resource, verb);
+    const fields = {
+      resource: resource.plural,
+      namespace: scope.namespace,
+      error: trouble,
+      ...(missing === undefined ? {} : { missing }),
+    };
     if (trouble === lastTrouble) {
       log.debug("an informer has to try again", fields);
     } else {
@@ -250,10 +257,12 @@ export function createInformer<T extends KubernetesObject>(options: InformerOpti
 
   async function run(): Promise<void> {
     while (!stopping.signal.aborted) {
+      let verb: "list" | "watch" = "list";
       try {
         if (resourceVersion === undefined) {
           await list();
         }
+        verb = "watch";
         const reason = await watch();
         if (reason === "relist") {
           resourceVersion = undefined;
@@ -272,7 +281,7 @@ export function createInformer<T extends KubernetesObject>(options: InformerOpti
             continue;
           }
         }
-        tell(error);
+        tell(error, verb);
         await clock.sleep(delayAfter(error), stopping.signal);
       }
     }
@@ -305,6 +314,21 @@ export function createInformer<T extends KubernetesObject>(options: InformerOpti
       await running;
     },
   };
+}
+
+/** The rule whose lack a refusal shows. */
+function missingPermission(
+  error: unknown,
+  namespace: string | undefined,
+  resource: ResourceType<KubernetesObject>,
+  verb: "list" | "watch",
+): string | undefined {
+  if (!(error instanceof KubernetesApiError) || error.reason !== "Forbidden") {
+    return undefined;
+  }
+  // The cluster's name of the group, which may have another suffix.
+  const apiGroup = error.status.details?.group ?? resource.group;
+  return permissionText({ namespace, apiGroup, resource: resource.plural, verbs: [verb] });
 }
 
 function isExpired(error: unknown): boolean {

@@ -273,6 +273,15 @@ export const subjectAccessReviews: ResourceType<SubjectAccessReview> = {
   namespaced: false,
 };
 
+/** `authorization.k8s.io/v1 SelfSubjectAccessReview`: it names no user. */
+export const selfSubjectAccessReviews: ResourceType<SubjectAccessReview> = {
+  group: "authorization.k8s.io",
+  version: "v1",
+  kind: "SelfSubjectAccessReview",
+  plural: "selfsubjectaccessreviews",
+  namespaced: false,
+};
+
 export const tokenReviews: ResourceType<TokenReview> = {
   group: "authentication.k8s.io",
   version: "v1",

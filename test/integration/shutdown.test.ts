@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { stringify } from "yaml";
 import { type Cluster, startCluster } from "../../hack/cluster/cluster.ts";
+import { applyAuthenticator, authenticatorInPhase } from "./harness/authenticators.ts";
 import {
   type Installation,
   installConcierge,
@@ -19,6 +21,14 @@ import {
   waitUntilServing,
 } from "./harness/concierge.ts";
 import { eventually } from "./harness/eventually.ts";
+import {
+  type AuthenticatorName,
+  exchangeObject,
+  exchangePath,
+  issuedCertificate,
+} from "./harness/exchange.ts";
+import { startHeldWebhook } from "./harness/held-webhook.ts";
+import { proxyAt } from "./harness/proxy.ts";
 
 let cluster: Cluster;
 let installation: Installation;
@@ -49,10 +59,67 @@ function lineNumber(replica: Replica, part: string): number {
 const initiated = '"message":"[graceful-termination] shutdown event","name":"ShutdownInitiated"';
 
 describe("SIGTERM", () => {
-  it("ends the process in order, with the contract's lines", async (t) => {
+  it("lets what is in flight finish, ends watches in order, and takes nothing new after 3 s (rule 8)", async (t) => {
     const [replica] = installation.replicas;
     assert.ok(replica !== undefined);
-    assert.equal((await replica.readyz()).status, 200);
+    const webhook = await startHeldWebhook();
+    t.after(() => webhook.close());
+    const authenticator: AuthenticatorName = { kind: "WebhookAuthenticator", name: "slow" };
+    await applyAuthenticator(cluster, authenticator, webhook.spec);
+    await authenticatorInPhase(cluster, authenticator, "Ready");
+    const proxy = await proxyAt(installation, replica);
+    const caller = { bearerToken: await watcherToken() };
+    const exchange = { body: JSON.stringify(exchangeObject("a-token", authenticator)) };
+
+    const watches = [
+      await proxy.watch(watchedPath, { caller }),
+      await proxy.watchHttp2(watchedPath, { caller }),
+    ];
+    t.after(() => watches.forEach((watch) => watch.close()));
+    assert.deepEqual(
+      watches.map(({ status, isOpen }) => [status, isOpen]),
+      [
+        [200, true],
+        [200, true],
+      ],
+    );
+    const straight = installation.api(exchangePath, exchange);
+    const throughProxy = [proxy.call(exchangePath, exchange), proxy.callHttp2(exchangePath, exchange)];
+    await eventually("three exchanges in flight", async () => webhook.held() === 3);
+
+    const told = performance.now();
+    const ended = replica.end("SIGTERM");
+    const since = (): number => performance.now() - told;
+    await eventually("readiness to go", async () => (await replica.readyz()).status === 500, {
+      seconds: 1,
+      intervalMilliseconds: 10,
+    });
+    // Others learn of it only now: a new request is served as ever, and told to come on another connection next time.
+    const late = await proxy.call(watchedPath.replace(/\?.*/, ""), { caller });
+    assert.equal(late.status, 200);
+    assert.equal(late.headers["connection"], "close");
+    assert.ok(watches.every(({ isOpen }) => isOpen));
+
+    await eventually("the doors to close", async () => !(await portIsOpen(replica)), {
+      seconds: 10,
+      intervalMilliseconds: 20,
+    });
+    assert.ok(since() > 2_900, `closed after ${since()} ms`);
+    assert.deepEqual(await Promise.all(watches.map((watch) => watch.ended)), ["end", "end"]);
+    assert.equal(webhook.held(), 3, "the exchanges are still in flight");
+    webhook.release();
+    for (const answer of await Promise.all([straight, ...throughProxy])) {
+      assert.ok(issuedCertificate(answer).certificatePem.startsWith("-----BEGIN CERTIFICATE-----"));
+    }
+    assert.equal(await ended, 0, tail(replica));
+    t.diagnostic(`gone after ${Math.round(since())} ms`);
+    assert.ok(since() < 8_000, `with nothing left to do it goes at once, not after ${since()} ms`);
+    assert.doesNotMatch(replica.log(), /shutdown step (takes too long|failed)/);
+  });
+
+  it("ends the process in order, with the contract's lines", async (t) => {
+    const replica = await installation.startReplica(0);
+    await eventually("readiness", async () => (await replica.readyz()).status === 200);
     const told = performance.now();
     const ended = replica.end("SIGTERM");
 
@@ -121,6 +188,18 @@ describe("SIGTERM", () => {
   });
 });
 
+const watchedPath = "/api/v1/namespaces/kube-system/configmaps?watch=true";
+
+/** The token of a ServiceAccount that may follow what `watchedPath` names. */
+async function watcherToken(): Promise<string> {
+  const where = "--namespace=kube-system";
+  await kubectl(cluster, ["create", "serviceaccount", "watcher", where]);
+  await kubectl(cluster, ["create", "role", "watcher", where, "--verb=list,watch", "--resource=configmaps"]);
+  const binding = ["--role=watcher", "--serviceaccount=kube-system:watcher"];
+  await kubectl(cluster, ["create", "rolebinding", "watcher", where, ...binding]);
+  return (await kubectl(cluster, ["create", "token", "watcher", where])).trim();
+}
+
 async function portIsOpen(replica: Replica): Promise<boolean> {
   return replica.readyz().then(
     () => true,
@@ -137,12 +216,49 @@ interface Start {
 
 let starts = 0;
 
+const configuration = async (): Promise<object> => ({
+  aggregatedAPIServerPort: await freePort(),
+  names: {
+    servingCertificateSecret: "a",
+    credentialIssuer: "b",
+    apiService: "c",
+    impersonationLoadBalancerService: "d",
+    impersonationClusterIPService: "e",
+    impersonationTLSCertificateSecret: "f",
+    impersonationCACertificateSecret: "g",
+    impersonationSignerSecret: "h",
+    agentServiceAccount: "i",
+    impersonationProxyServiceAccount: "j",
+    impersonationProxyLegacySecret: "k",
+  },
+  labels: { app: "lanyard-concierge" },
+});
+const podinfo = (): Readonly<Record<string, string>> => ({
+  namespace: installation.namespace,
+  name: installation.replicas[0]?.podName ?? "",
+  labels: "",
+});
+
 /** Starts the server where it cannot start, and waits for its end. */
-async function failingStart({ configuration, podinfo, kubeconfig }: Start): Promise<{
+async function failingStart(start: Start): Promise<{
   readonly code: number | null;
   readonly plain: readonly string[];
-  readonly own: string;
 }> {
+  const child = startServer(start);
+  const exited = new Promise<number | null>((resolve) => {
+    child.once("exit", resolve);
+  });
+  const output = await text(child.stderr);
+  // Log lines are JSON; what is meant for a person is not.
+  const plain = output.split("\n").filter((line) => line !== "" && !line.startsWith("{"));
+  return { code: await exited, plain };
+}
+
+function startServer({
+  configuration,
+  podinfo,
+  kubeconfig,
+}: Start): ChildProcessByStdio<null, null, Readable> {
   const own = join(folder, `start-${starts++}`);
   mkdirSync(join(own, "podinfo"), { recursive: true });
   for (const [name, content] of Object.entries(podinfo ?? {})) {
@@ -151,7 +267,7 @@ async function failingStart({ configuration, podinfo, kubeconfig }: Start): Prom
   if (configuration !== undefined) {
     writeFileSync(join(own, "concierge.yaml"), stringify(configuration));
   }
-  const child = spawn(
+  return spawn(
     process.execPath,
     [
       "--disable-sigusr1",
@@ -162,13 +278,6 @@ async function failingStart({ configuration, podinfo, kubeconfig }: Start): Prom
     ],
     { env: { PATH: process.env["PATH"] ?? "" }, stdio: ["ignore", "ignore", "pipe"] },
   );
-  const exited = new Promise<number | null>((resolve) => {
-    child.once("exit", resolve);
-  });
-  const output = await text(child.stderr);
-  // Log lines are JSON; what is meant for a person is not.
-  const plain = output.split("\n").filter((line) => line !== "" && !line.startsWith("{"));
-  return { code: await exited, plain, own };
 }
 
 /** The start ends with code 1 and one line for people. */
@@ -182,29 +291,6 @@ async function assertRefusal(start: Start, ...parts: readonly RegExp[]): Promise
 }
 
 describe("a start that cannot succeed says why, and what to do, in one line", { concurrency: 3 }, () => {
-  const configuration = async (): Promise<object> => ({
-    aggregatedAPIServerPort: await freePort(),
-    names: {
-      servingCertificateSecret: "a",
-      credentialIssuer: "b",
-      apiService: "c",
-      impersonationLoadBalancerService: "d",
-      impersonationClusterIPService: "e",
-      impersonationTLSCertificateSecret: "f",
-      impersonationCACertificateSecret: "g",
-      impersonationSignerSecret: "h",
-      agentServiceAccount: "i",
-      impersonationProxyServiceAccount: "j",
-      impersonationProxyLegacySecret: "k",
-    },
-    labels: { app: "lanyard-concierge" },
-  });
-  const podinfo = (): Readonly<Record<string, string>> => ({
-    namespace: installation.namespace,
-    name: installation.replicas[0]?.podName ?? "",
-    labels: "",
-  });
-
   it("without a configuration file", async () => {
     await assertRefusal({}, /^lanyard-concierge: could not load config: /, /concierge\.yaml/);
   });
@@ -265,59 +351,42 @@ describe("a start that cannot succeed says why, and what to do, in one line", { 
     );
   });
 
-  it("without the right to read its Pod", async () => {
-    const kubeconfig = await accountKubeconfig("nothing");
-    await assertRefusal(
-      { configuration: await configuration(), podinfo: podinfo(), kubeconfig },
-      /^lanyard-concierge: cannot read Pod concierge\/.*: pods ".*" is forbidden: User "system:serviceaccount:concierge:nothing" /,
-      /; the ServiceAccount needs "get" on pods in this namespace/,
-    );
-  });
-
-  it("without the right to follow what it needs", async () => {
-    const kubeconfig = await accountKubeconfig("half");
-    for (const rule of ["pods", "replicasets.apps", "deployments.apps"]) {
-      await allow("role", "half", rule, [`--namespace=${installation.namespace}`]);
-    }
-    await allow("clusterrole", "half", "apiservices.apiregistration.k8s.io", []);
-    await assertRefusal(
-      { configuration: await configuration(), podinfo: podinfo(), kubeconfig },
-      /^lanyard-concierge: /,
-      /: not synced within 60000 ms: [^;]*secrets in namespace concierge/,
-      /is forbidden: User "system:serviceaccount:concierge:half" cannot list resource/,
-      /; check the ServiceAccount's rights to list and watch/,
-    );
-  });
-
   async function adminKubeconfig(): Promise<string> {
     const { readFile } = await import("node:fs/promises");
     return readFile(cluster.kubeconfig, "utf8");
   }
+});
 
-  async function accountKubeconfig(account: string): Promise<string> {
-    const path = join(folder, account);
+describe("a start without any right", () => {
+  it("waits and says what it needs, and goes at once when it is told to", async () => {
+    const account = "nothing";
+    const kubeconfig = join(folder, account);
     await kubectl(cluster, ["create", "serviceaccount", account, `--namespace=${installation.namespace}`]);
-    await cluster.serviceAccountKubeconfig(installation.namespace, account, path);
-    return path;
-  }
-
-  async function allow(
-    kind: "role" | "clusterrole",
-    account: string,
-    resource: string,
-    where: readonly string[],
-  ): Promise<void> {
-    const name = `${account}-${resource}`;
-    await kubectl(cluster, ["create", kind, name, "--verb=get", `--resource=${resource}`, ...where]);
-    await kubectl(cluster, [
-      "create",
-      `${kind}binding`,
-      name,
-      `--${kind}=${name}`,
-      `--serviceaccount=${installation.namespace}:${account}`,
-      ...where,
-    ]);
-  }
+    await cluster.serviceAccountKubeconfig(installation.namespace, account, kubeconfig);
+    const child = startServer({ configuration: await configuration(), podinfo: podinfo(), kubeconfig });
+    let log = "";
+    child.stderr.on("data", (chunk: Buffer) => (log += chunk.toString("utf8")));
+    const exited = new Promise<number | null>((resolve) => {
+      child.once("exit", resolve);
+    });
+    await eventually("the line", async () => log.includes("something is missing") && log.endsWith("\n"));
+    const [line = "", ...more] = log.split("\n").filter((each) => each.includes("something is missing"));
+    assert.deepEqual(more, []);
+    const { missing } = JSON.parse(line) as { readonly missing: readonly string[] };
+    assert.equal(
+      missing[0],
+      "permission: {apiGroups: [''], resources: [pods], verbs: [get, list, watch]} (Role in namespace concierge)",
+    );
+    assert.ok(missing.length > 20, line);
+    assert.ok(
+      missing.every((each) => each.startsWith("permission: ")),
+      line,
+    );
+    const told = performance.now();
+    child.kill("SIGTERM");
+    assert.equal(await exited, 0, log);
+    assert.ok(performance.now() - told < 2_000);
+  });
 });
 
 async function freePort(): Promise<number> {

@@ -42,7 +42,6 @@ export function installHealth(
   return new Map(paths.map((path) => [path, ["GET"]]));
 }
 
-/** Text of the generic API server's health handler; failures are always spelled out, their reasons never. */
 function report(
   endpoint: string,
   checks: readonly ReadinessCheck[],
@@ -50,7 +49,20 @@ function report(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  const { query } = contextOf(request).target;
+  const { text, failures } = healthReport(endpoint, checks, contextOf(request).target.query);
+  if (failures !== undefined) {
+    log.info("health check failed", { endpoint, failures });
+    return sendText(reply, 500, text);
+  }
+  return sendOk(reply, text);
+}
+
+/** Text of the generic API server's health handler; failures are always spelled out, their reasons never. */
+export function healthReport(
+  endpoint: string,
+  checks: readonly ReadinessCheck[],
+  query: URLSearchParams,
+): { readonly text: string; readonly failures: Readonly<Record<string, string>> | undefined } {
   const excluded = new Set(query.getAll("exclude"));
   const unknown = new Set(excluded);
   const failures: Record<string, string> = {};
@@ -74,10 +86,9 @@ function report(
     lines += `warn: some health checks cannot be excluded: no matches for ${names}\n`;
   }
   if (Object.keys(failures).length > 0) {
-    log.info("health check failed", { endpoint, failures });
-    return sendText(reply, 500, `${lines}${endpoint} check failed`);
+    return { text: `${lines}${endpoint} check failed`, failures };
   }
-  return sendOk(reply, query.has("verbose") ? `${lines}${endpoint} check passed\n` : "ok");
+  return { text: query.has("verbose") ? `${lines}${endpoint} check passed\n` : "ok", failures: undefined };
 }
 
 function sendOk(reply: FastifyReply, text: string): FastifyReply {

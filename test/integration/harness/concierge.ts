@@ -232,14 +232,26 @@ export async function waitUntilServing(installation: Installation): Promise<void
       return (await replica.readyz()).status === 200;
     });
   }
-  await kubectl(installation.cluster, [
-    "wait",
-    "--for=condition=Available",
-    "--timeout=60s",
-    "apiservice/v1alpha1.login.concierge.pinniped.dev",
-    "apiservice/v1alpha1.identity.concierge.pinniped.dev",
-  ]);
+  await apiServicesAvailable(installation);
 }
+
+/**
+ * Waits until the API server passes requests on to what serves again. After an outage it looks for it only every 30 s, but at once
+ * when endpoints change, as they do in a cluster whose Pods become ready; here a change of the APIServices stands for that.
+ */
+export async function waitUntilReachable({ cluster }: Pick<Installation, "cluster">): Promise<void> {
+  await kubectl(cluster, ["annotate", "--overwrite", ...apiServices, `test.lanyard/endpoints=${Date.now()}`]);
+  await apiServicesAvailable({ cluster });
+}
+
+async function apiServicesAvailable({ cluster }: Pick<Installation, "cluster">): Promise<void> {
+  await kubectl(cluster, ["wait", "--for=condition=Available", "--timeout=60s", ...apiServices]);
+}
+
+const apiServices = [
+  "apiservice/v1alpha1.login.concierge.pinniped.dev",
+  "apiservice/v1alpha1.identity.concierge.pinniped.dev",
+];
 
 /** kubectl as the cluster's administrator; anything but success is an error that tells what kubectl said. */
 export async function kubectl(cluster: Cluster, args: readonly string[], input?: string): Promise<string> {

@@ -1,17 +1,6 @@
 import type { KubernetesClient } from "../../../kube/kubernetes-client.ts";
-import type { ResourceType } from "../../../kube/objects.ts";
-import { emptyMetadata } from "../../../kube/resources.ts";
-import type { SubjectAccessReview } from "../../../kube/resources.ts";
+import { emptyMetadata, selfSubjectAccessReviews } from "../../../kube/resources.ts";
 import { CLUSTER_SIGNER } from "../../credentials/cluster-signing.ts";
-
-/** `authorization.k8s.io/v1 SelfSubjectAccessReview`: it names no user. */
-const selfSubjectAccessReviews: ResourceType<SubjectAccessReview> = {
-  group: "authorization.k8s.io",
-  version: "v1",
-  kind: "SelfSubjectAccessReview",
-  plural: "selfsubjectaccessreviews",
-  namespaced: false,
-};
 
 const RIGHTS: readonly { readonly verb: string; readonly what: string; readonly name?: string }[] = [
   { verb: "create", what: "certificatesigningrequests" },
