@@ -38,7 +38,7 @@ function packageDescription(): object {
     version: own["version"],
     description: own["description"],
     license: own["license"],
-    type: "module",
+    type: "commonjs",
     engines: own["engines"],
     bin: { lanyard: START_FILE, "kubectl-lanyard": START_FILE },
     files,

@@ -1,5 +1,5 @@
 // npm run generate: writes what is derived: CRDs in both charts and the reference pages from src/resources, the values reference from the
-// charts' own values files, and the page of the configuration file.
+// charts' own values files, the page of the configuration file, and the WebAssembly of the CLI.
 // With --check nothing is written, and a difference fails.
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,7 +9,7 @@ import { generatedFiles } from "./generate/generated-files.ts";
 
 const root = join(import.meta.dirname, "..");
 const check = process.argv.includes("--check");
-const files = generatedFiles();
+const files = await generatedFiles();
 const { differing, stale } = compareFiles(root, files);
 
 if (check) {

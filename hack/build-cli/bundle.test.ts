@@ -30,7 +30,7 @@ let hits: readonly CacheHit[] = [];
 before(async () => {
   mkdirSync(folder);
   await bundleFiles({ root, folder, stamp });
-  writeFileSync(join(folder, "package.json"), '{"type":"module"}');
+  writeFileSync(join(folder, "package.json"), '{"type":"commonjs"}');
   hits = await prepareCacheHits(work);
 });
 after(() => rmSync(work, { recursive: true, force: true }));
@@ -128,6 +128,25 @@ test("nothing is written on a second hit", () => {
   const earlier = files();
   assert.equal(start(hit.args, hit.environment).status, 0);
   assert.deepEqual(files(), earlier);
+});
+
+test("an old Node reads the first file, gets one line, and nothing is done", () => {
+  const pretend = join(work, "old.cjs");
+  writeFileSync(pretend, 'Object.defineProperty(process, "version", { value: "v20.20.2" });');
+  const home = join(work, "home-of-old");
+  mkdirSync(home);
+  assert.deepEqual(start(["version"], { HOME: home }, "--require", pretend), {
+    status: 1,
+    stdout: "",
+    stderr:
+      "Error: lanyard needs Node 26.10 or newer, and this is Node 20.20.2: install a newer one, or put its folder first in PATH\n",
+  });
+  assert.deepEqual(readdirSync(home), []);
+  // Nothing that it would fail at before it can say so.
+  assert.doesNotMatch(
+    readFileSync(join(folder, START_FILE), "utf8"),
+    /\?\.[a-z[(]|\?\?|\bawait\b|\bimport\s*[{"*\w]|catch\{/,
+  );
 });
 
 test("the login file holds no package", () => {

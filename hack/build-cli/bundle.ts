@@ -5,12 +5,12 @@ import type { VersionStamp } from "../../src/cli/commands/version-stamp.ts";
 import { lazyBuiltinModules } from "./builtin-modules.ts";
 import { stampVersion } from "./stamp.ts";
 
-/** The file that kubectl starts, which turns V8's compile cache on for the others. */
+/** The file that kubectl starts, which turns V8's compile cache on for the others. It and the next are CommonJS, which Node loads without waiting. */
 export const START_FILE = "lanyard.js";
 /** What a cache hit needs, and no more. */
 export const LOGIN_FILE = "lanyard-login.js";
 /** Everything else. */
-export const COMMANDS_FILE = "lanyard-commands.js";
+export const COMMANDS_FILE = "lanyard-commands.mjs";
 
 const MAIN = "src/cli/main.ts";
 const START = "hack/build-cli/start.ts";
@@ -42,13 +42,17 @@ export async function bundleFiles(options: BundleOptions): Promise<void> {
       sourcefile: "start.js",
     },
     outfile: join(folder, START_FILE),
+    format: "cjs",
     minifyWhitespace: true,
+    // An old Node must be able to read it, to say that it is too old.
+    target: "es2018",
   });
   const later = new Set<string>();
   const login = async (shared: readonly string[], write: boolean): Promise<Metafile> =>
     await bundle(options, {
       stdin: { contents: LOGIN_SOURCE, resolveDir: root, sourcefile: "login.js" },
       outfile: join(folder, LOGIN_FILE),
+      format: "cjs",
       minify: true,
       plugins: [lazyBuiltinModules("onUse"), takeOut(root, later), await shareModules(root, shared)],
       write,

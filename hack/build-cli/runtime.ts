@@ -8,7 +8,7 @@ export function share(modules: Readonly<Record<string, () => unknown>>): void {
     [Symbol.for("lanyard.shared")]: modules,
     __loadShared: async (key: string): Promise<unknown> => modules[key]?.(),
     __loadLater: async (key: string): Promise<unknown> => {
-      const file = "./lanyard-commands.js";
+      const file = "./lanyard-commands.mjs";
       commands ??= import(file);
       return (await commands).load(key);
     },

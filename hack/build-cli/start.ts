@@ -1,11 +1,17 @@
-// The file that kubectl starts: it lets V8 keep compiled code, and loads the next one.
-const { lstatSync, mkdirSync } = process.getBuiltinModule("node:fs");
+// The file that kubectl starts: it refuses an old Node, lets V8 keep compiled code, and loads the next one.
+import { complaintAboutNode } from "../../src/required-node.ts";
 
 const WRITABLE_BY_OTHERS = 0o022;
 
-keepCompiledCode();
-const next = "./lanyard-login.js";
-void import(next);
+const complaint = complaintAboutNode("lanyard", process.version);
+if (complaint === undefined) {
+  keepCompiledCode();
+  const next = "./lanyard-login.js";
+  require(next);
+} else {
+  process.stderr.write(`Error: ${complaint}\n`);
+  process.exitCode = 1;
+}
 
 /**
  * V8's compiled code goes into a folder of the user's own: what lies there is run, so that nobody else may write to it. Without such a
@@ -18,7 +24,7 @@ function keepCompiledCode(): void {
   }
   try {
     if (!isOwn(own)) {
-      mkdirSync(own, { recursive: true, mode: 0o700 });
+      process.getBuiltinModule("node:fs").mkdirSync(own, { recursive: true, mode: 0o700 });
     }
     if (isOwn(own)) {
       process.getBuiltinModule("node:module").enableCompileCache(`${own}/compiled`);
@@ -44,7 +50,7 @@ function ownFolder(): string | undefined {
 }
 
 function isOwn(folder: string): boolean {
-  const status = lstatSync(folder, { throwIfNoEntry: false });
+  const status = process.getBuiltinModule("node:fs").lstatSync(folder, { throwIfNoEntry: false });
   if (status?.isDirectory() !== true) {
     return false;
   }

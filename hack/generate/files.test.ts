@@ -27,15 +27,15 @@ describe("compareFiles", () => {
 });
 
 describe("generated files", () => {
-  it("are in the repository as the sources make them", () => {
-    assert.deepEqual(compareFiles(join(import.meta.dirname, "../.."), generatedFiles()), {
+  it("are in the repository as the sources make them", async () => {
+    assert.deepEqual(compareFiles(join(import.meta.dirname, "../.."), await generatedFiles()), {
       differing: [],
       stale: [],
     });
   });
 
-  it("carry the mark, and name every field in the reference", () => {
-    for (const [path, content] of generatedFiles()) {
+  it("carry the mark, and name every field in the reference", async () => {
+    for (const [path, content] of await generatedFiles()) {
       assert.ok(content.slice(0, 200).includes(GENERATED_MARK), path);
     }
     const page = referenceFiles().get("docs/reference/credentialissuer.md") ?? "";

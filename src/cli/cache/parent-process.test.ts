@@ -84,3 +84,22 @@ test("a name with blanks and brackets is no trouble", () => {
   assert.equal(found?.ranPlugin, true);
   rmSync(folder, { recursive: true });
 });
+
+test("a client without a child costs one read: it never ran the plugin, and its start is looked up only if somebody asks", () => {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, "12"));
+  writeFileSync(
+    join(folder, "12", "stat"),
+    "12 (a) S 1 12 12 0 -1 4194304 97 0 0 0 0 0 0 0 20 0 1 0 250000 1 1\n",
+  );
+  const found = readLinuxProcess(12, 10_000_000, folder);
+  assert.equal(found?.ranPlugin, false);
+  writeFileSync(join(folder, "uptime"), "3000.50 100.00\n");
+  assert.equal(found?.startedAt, 10_000_000 - 3_000_500 + 2_500_000);
+  rmSync(join(folder, "uptime"));
+  assert.ok(
+    found.startedAt < 10_000_000 - 3_000_500,
+    "long ago: a client that may be older than the credential",
+  );
+  rmSync(folder, { recursive: true });
+});

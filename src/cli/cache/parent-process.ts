@@ -21,35 +21,52 @@ const CHILDREN_MINOR_FAULTS = 11 - 3;
 const CHILDREN_MAJOR_FAULTS = 13 - 3;
 const START_TIME = 22 - 3;
 
-/** What /proc tells about a process; a few small reads. undefined: it is gone, or there is no /proc. */
+/** What /proc tells about a process; most hits need one small read, the others follow when they are asked for. undefined: it is gone, or there is no /proc. */
 export function readLinuxProcess(
   processId: number,
   now: number,
   folder = "/proc",
 ): ParentProcess | undefined {
-  let fields: readonly string[];
-  let uptime: string;
-  let ownFaults: number;
-  try {
-    fields = statusFields(readFileSync(`${folder}/${processId}/stat`, "latin1"));
-    uptime = readFileSync(`${folder}/uptime`, "latin1");
-    ownFaults = Number(statusFields(readFileSync(`${folder}/self/stat`, "latin1"))[MINOR_FAULTS]);
-  } catch {
-    return undefined;
-  }
-  const ticks = Number(fields[START_TIME]);
-  const bootedAt = now - Number.parseFloat(uptime) * 1000;
-  if (!Number.isFinite(ticks) || Number.isNaN(bootedAt)) {
+  const fields = readStatus(`${folder}/${processId}/stat`);
+  const ticks = Number(fields?.[START_TIME]);
+  if (fields === undefined || !Number.isFinite(ticks)) {
     return undefined;
   }
   const faultsOfChildren = Number(fields[CHILDREN_MINOR_FAULTS]) + Number(fields[CHILDREN_MAJOR_FAULTS]);
   return {
     processId,
     start: String(ticks),
-    startedAt: bootedAt + (ticks / TICKS_PER_SECOND) * 1000,
+    get startedAt() {
+      return bootTime(now, folder) + (ticks / TICKS_PER_SECOND) * 1000;
+    },
     // Half, as no two runs are alike; what a shell starts beside is far smaller than a JavaScript engine.
-    ranPlugin: faultsOfChildren > ownFaults / 2,
+    ranPlugin: faultsOfChildren > 0 && faultsOfChildren > ownFaults(folder) / 2,
   };
+}
+
+/** Milliseconds since the epoch; long ago where it is not told. */
+function bootTime(now: number, folder: string): number {
+  try {
+    const uptime = Number.parseFloat(readFileSync(`${folder}/uptime`, "latin1"));
+    return Number.isNaN(uptime) ? 0 : now - uptime * 1000;
+  } catch {
+    return 0;
+  }
+}
+
+/** Page faults of this process; more than any where they are not told. */
+function ownFaults(folder: string): number {
+  const faults = Number(readStatus(`${folder}/self/stat`)?.[MINOR_FAULTS]);
+  return Number.isNaN(faults) ? Number.POSITIVE_INFINITY : faults;
+}
+
+/** The fields behind the name; undefined: it cannot be read. */
+function readStatus(file: string): readonly string[] | undefined {
+  try {
+    return statusFields(readFileSync(file, "latin1"));
+  } catch {
+    return undefined;
+  }
 }
 
 /** The name may hold blanks and brackets; the last bracket ends it. */

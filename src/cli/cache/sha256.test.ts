@@ -11,3 +11,14 @@ test("equals OpenSSL's digest at every length around the block size, and for lon
   const long = `{"args":["${"dGVzdA==".repeat(40_000)}"]}`;
   assert.equal(sha256(long), hash("sha256", long));
 });
+
+test("a Node that may not make machine code has no WebAssembly, and comes to the same digest", () => {
+  const described = Object.getOwnPropertyDescriptor(globalThis, "WebAssembly");
+  assert.ok(described !== undefined);
+  Reflect.deleteProperty(globalThis, "WebAssembly");
+  try {
+    assert.equal(sha256("é"), hash("sha256", "é"));
+  } finally {
+    Object.defineProperty(globalThis, "WebAssembly", described);
+  }
+});

@@ -6,9 +6,9 @@ export function goUrlRefusal(text: string): string | undefined {
   return reason === undefined ? undefined : `parse ${goQuote(text)}: ${reason}`;
 }
 
-/** What addresses look like whose every check below would pass: names of letters, digits, dots and hyphens, and no escapes in the path. */
+/** What addresses look like whose every check below would pass: names of letters, digits, dots and hyphens, or IPv4, and no escapes in the path. */
 const PLAIN =
-  /^https:\/\/(?:[a-z][a-z0-9-]{0,60}\.)*[a-z][a-z0-9-]{0,60}(?::\d{1,4})?(?:\/[A-Za-z0-9/._~-]*)?$/;
+  /^https:\/\/(?:(?:[a-z][a-z0-9-]{0,60}\.)*[a-z][a-z0-9-]{0,60}|(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){3}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d))(?::[1-5]?\d{1,4})?(?:\/[A-Za-z0-9/._~-]*)?$/;
 
 function refusalOf(text: string): string | undefined {
   // `xn--` begins a name in Punycode, which may be none.

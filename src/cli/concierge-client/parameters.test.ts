@@ -28,6 +28,19 @@ test("sound parameters, with types in any case and no CA for the system's roots"
   assert.ok(!("caPem" in other));
 });
 
+test("addresses by number: whole and in any range, or refused", () => {
+  for (const endpoint of [
+    "https://127.0.0.1:6443",
+    "https://10.255.249.200/k8s/clusters/c-1",
+    "https://[::1]:443",
+  ]) {
+    assert.equal(checkConciergeParameters({ ...SOUND, endpoint }).endpoint, endpoint);
+  }
+  for (const endpoint of ["https://10.0.0.256", "https://1.2.3.4.5", "https://127.0.0.1:99999"]) {
+    assert.throws(() => checkConciergeParameters({ ...SOUND, endpoint }), /invalid host or port/);
+  }
+});
+
 // Each row is wrong in everything behind its own fault too, so that it shows the order: endpoint, CA, authenticator, suffix.
 const wrongBehind: ConciergeFlags = {
   endpoint: "",
