@@ -16,7 +16,8 @@ import type { AuthenticatorName } from "./harness/exchange.ts";
 import { readText } from "./harness/http.ts";
 import { configureProxy, proxyAt, type ProxyClient } from "./harness/proxy.ts";
 
-const program = join(import.meta.dirname, "..", "..", "src", "cli", "main.ts");
+const program =
+  process.env["LANYARD_TEST_CLI"] ?? join(import.meta.dirname, "..", "..", "src", "cli", "main.ts");
 const clientId = "kubeconfig-test";
 const jwt: AuthenticatorName = { kind: "JWTAuthenticator", name: "company" };
 const webhookName: AuthenticatorName = { kind: "WebhookAuthenticator", name: "hook" };

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { parse } from "yaml";
+import { ensureClientGo } from "../client-go/client-go.ts";
 import { askSteadily } from "../integration/harness/cli-steady.ts";
 import {
   authenticators,
@@ -71,11 +73,13 @@ describe("contract cli.md 13.6 in full length, with certificates of five minutes
   let world: CliWorld;
 
   before(async () => {
+    // Built first: what asks must not come late to a certificate that is getting older.
+    await ensureClientGo();
     world = await startCliWorld("cli-outage");
   });
   after(() => world?.stop());
 
-  it("case 3: Concierge down for 60 s from renewAt on: no failed request, no prompt, at most one plugin run in 5 s", async () => {
+  it("case 3: Concierge down for 60 s from renewAt on: no failed request, no prompt, at most one plugin run in 5 s", async (context) => {
     const user = others[2];
     assert.ok(user !== undefined);
     const person = await world.person({ user });
@@ -85,30 +89,49 @@ describe("contract cli.md 13.6 in full length, with certificates of five minutes
       authenticators.supervisor,
     );
     succeeded(await person.kubectl(kubeconfig, ask));
-    const issued = Date.now();
-    const steady = askSteadily(person, kubeconfig, 300);
-    const { credentials } = parse(readFileSync(person.credentials, "utf8")) as {
-      readonly credentials: readonly { readonly credential: { readonly expirationTimestamp: string } }[];
-    };
-    // Reported 45 s early; renewal is due 100 s before the end, and 10 s before it the certificate is dead.
-    const renewAt = Date.parse(credentials[0]?.credential.expirationTimestamp ?? "") - 55_000;
-    assert.ok(
-      Math.abs(renewAt - issued - 200_000) < 5_000,
-      `renewAt is ${renewAt - issued} ms after the issue`,
-    );
-    await new Promise((resolve) => setTimeout(resolve, renewAt - Date.now() - 2_000));
-    const before = person.runs().length;
+    const { renewAt, dead } = timesOf(person.credentials);
+    const seconds = (time: number): number => Math.round((time - renewAt) / 100) / 10;
+    const steady = askSteadily(person, kubeconfig, Math.ceil((dead - Date.now()) / 1000) + 20);
+    await until(renewAt - 10_000);
+    const earlier = person.runs().length;
+    // It leaves in order, which takes a moment on a busy machine.
     await world.stopConcierge();
-    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    assert.ok(Date.now() < renewAt, `it was gone only ${seconds(Date.now())} s after renewAt`);
+    await until(renewAt + 60_000);
     await world.startConcierge();
+    const ready = Date.now();
+    await world.noticedByApiServer();
+    const back = Date.now();
+    context.diagnostic(`ready ${seconds(ready)} s and reachable ${seconds(back)} s after renewAt`);
     const { failures, stderr } = await steady;
+    const runs = person.runs().slice(earlier);
+    context.diagnostic(`plugin runs ${runs.map(seconds).join(", ")} s after renewAt`);
+    // Beyond the end of the certificate nobody promises anything: then the machine was too slow to show what is to be shown.
+    assert.ok(back < dead, `the outage lasted ${seconds(back)} s, longer than the certificate`);
     assert.deepEqual([failures, stderr], [[], ""]);
-    const runs = person.runs().slice(before);
     assert.ok(runs.length >= 3, "it was tried");
     for (const [index, at] of runs.slice(1).entries()) {
-      assert.ok(at - (runs[index] ?? 0) > 4_000, `runs at ${runs.join(", ")}`);
+      assert.ok(at - (runs[index] ?? 0) >= 4_900, `runs at ${runs.map(seconds).join(", ")}`);
     }
     assert.equal(world.newExchanges(user.username), 2, "renewed when it was back");
     assert.equal(world.supervisor.newCalls(user.username).login, 1);
   });
 });
+
+/** Contract cli.md 13.3 for a certificate of five minutes, by the certificate itself: milliseconds since the epoch. */
+function timesOf(credentialsFile: string): { readonly renewAt: number; readonly dead: number } {
+  const { credentials } = parse(readFileSync(credentialsFile, "utf8")) as {
+    readonly credentials: readonly {
+      readonly credential: { readonly clientCertificateData: string };
+    }[];
+  };
+  const certificate = new X509Certificate(credentials[0]?.credential.clientCertificateData ?? "");
+  const end = certificate.validToDate.getTime();
+  // Its beginning lies five minutes before its issue.
+  assert.equal(end - certificate.validFromDate.getTime(), 600_000);
+  return { renewAt: end - 100_000, dead: end - 10_000 };
+}
+
+function until(time: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, time - Date.now()));
+}

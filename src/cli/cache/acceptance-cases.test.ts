@@ -1,15 +1,14 @@
 /* The acceptance cases of contract cli.md 13.6; cases 5 and 6 with real programs and hours are among the integration tests. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, readFileSync, readdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { build } from "esbuild";
 import { createManualClock, systemClock } from "../../clock.ts";
-import { parseCacheDocument } from "./cache-document.ts";
 import { createSessionCache } from "./session-cache.ts";
 import { storeIssued } from "./store-credential.ts";
 import { certificateCredential } from "./testing/credential.ts";
+import { killDuringStore } from "./testing/kill-during-store.ts";
 import {
   createExistingPlugin,
   createMemoryLog,
@@ -199,45 +198,12 @@ test("case 5: an hour in steady state: no more than 2 plugin runs per certificat
 });
 
 test("case 7: kill -9 during store, up to 1000 times in 40 s: the file is always readable, no entry of others is lost", async (t) => {
-  const folder = join(temporaryFolder(), "pinniped");
-  mkdirSync(folder, { mode: 0o700 });
-  const file = join(folder, "credentials.yaml");
-  // Bundled, as a process that starts in a tenth of the time is killed ten times as often.
-  const script = join(folder, "..", "store-without-end.mjs");
-  await build({
-    entryPoints: [join(import.meta.dirname, "testing", "store-without-end.ts")],
-    outfile: script,
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    external: ["@napi-rs/keyring", "yaml"],
-    logLevel: "error",
+  const { kills, stores, leftovers } = await killDuringStore(temporaryFolder(), {
+    kills: 1000,
+    limit: 40_000,
   });
-  let kills = 0;
-  let stores = 0;
-  const deadline = performance.now() + 40_000;
-  const worker = async (key: string): Promise<void> => {
-    while (kills < 1000 && performance.now() < deadline) {
-      const child = spawn(process.execPath, [script, file, key], { stdio: ["ignore", "pipe", "pipe"] });
-      const gone = new Promise<void>((resolve) => child.on("close", () => resolve()));
-      let complaints = "";
-      child.stderr.setEncoding("utf8").on("data", (text: string) => (complaints += text));
-      child.stdout.setEncoding("utf8").on("data", (text: string) => (stores += text.length));
-      await new Promise<void>((resolve) => child.stdout.once("data", () => resolve()));
-      await new Promise<void>((resolve) => setTimeout(resolve, Math.random() * 40));
-      child.kill("SIGKILL");
-      await gone;
-      kills += 1;
-      const document = await parseCacheDocument(readFileSync(file, "utf8"), "CredentialCache");
-      assert.equal(document.state, "usable");
-      assert.equal(complaints, "");
-      assert.ok(document.state === "usable" && document.entries.some((entry) => entry.key === key));
-    }
-  };
-  await Promise.all([worker("aa"), worker("bb"), worker("cc")]);
   t.diagnostic(`${kills} kills during ${stores} stores`);
   assert.ok(kills >= 20);
-  const leftovers = readdirSync(folder).filter((name) => name.endsWith(".tmp"));
   assert.ok(leftovers.length <= 2, "what killed processes leave behind does not add up");
 });
 

@@ -9,7 +9,7 @@ import { readCacheContents } from "../exec-credential/cache-contents.ts";
 import { type ConfiguredPlugin, readConfiguredPlugin } from "../exec-credential/configured-plugin.ts";
 import { readCaBundle } from "../exec-credential/oidc-flags.ts";
 import type { Kubeconfig } from "../kubeconfig/kubeconfig.ts";
-import { forgetSession, type LogoutReport, tellAndRevoke } from "./logout-context.ts";
+import { forgetSession, type IssuerTrust, type LogoutReport, tellAndRevoke } from "./logout-context.ts";
 
 /**
  * Forgets everything: the files of the configuration folder, and those that the contexts of the kubeconfig name. `kubeconfig` is a
@@ -34,9 +34,9 @@ export async function logoutOfAll(
   for (const file of filesOf("credential-cache")) {
     await forgetCredentials(context, report, file);
   }
-  const bundles = await bundlesOf(report, plugins);
+  const trusts = await trustsOf(report, plugins);
   for (const file of filesOf("session-cache")) {
-    await forgetSessions(context, report, file, bundles);
+    await forgetSessions(context, report, file, trusts);
   }
 }
 
@@ -82,33 +82,41 @@ async function forgetCredentials(context: CommandContext, report: LogoutReport, 
   }
 }
 
-/** Which CA each issuer was trusted with, for the revocation. */
-async function bundlesOf(
+/**
+ * By what each issuer was trusted, for the revocation: a session does not hold that, the contexts that log in at its issuer do. More
+ * than one where contexts differ, as one of them may be out of date.
+ */
+async function trustsOf(
   report: LogoutReport,
   plugins: readonly ConfiguredPlugin[],
-): Promise<ReadonlyMap<string, string>> {
-  const bundles = new Map<string, string>();
+): Promise<ReadonlyMap<string, IssuerTrust>> {
+  const bundles = new Map<string, Set<string | undefined>>();
   for (const { login, flags } of plugins) {
     if (login !== "oidc") {
       continue;
     }
     try {
       const bundle = await readCaBundle(flags);
-      if (bundle !== undefined) {
-        bundles.set(flags.string("issuer"), bundle);
-      }
+      const issuer = flags.string("issuer");
+      bundles.set(issuer, (bundles.get(issuer) ?? new Set()).add(bundle));
     } catch (error) {
       report.failed(messageOf(error));
     }
   }
-  return bundles;
+  return new Map([...bundles].map(([issuer, each]) => [issuer, { caBundles: [...each] }]));
 }
+
+const UNKNOWN_ISSUER: IssuerTrust = {
+  caBundles: [undefined],
+  remark:
+    "no context of the kubeconfig names this issuer, so only the system's roots were trusted: what it issued ends by itself, or whoever runs it can end it",
+};
 
 async function forgetSessions(
   context: CommandContext,
   report: LogoutReport,
   file: string,
-  bundles: ReadonlyMap<string, string>,
+  trusts: ReadonlyMap<string, IssuerTrust>,
 ): Promise<void> {
   const { entries, problem } = await readCacheContents(context, file, "SessionCache");
   if (problem !== undefined) {
@@ -127,7 +135,8 @@ async function forgetSessions(
     }
     try {
       const tokens = (await forgetSession(context, sessions, key)) ?? tokensOf(entry);
-      await tellAndRevoke(report, { context, file, key, tokens, caBundlePem: bundles.get(key.issuer) });
+      const trust = trusts.get(key.issuer) ?? UNKNOWN_ISSUER;
+      await tellAndRevoke(report, { context, file, key, tokens, trust });
     } catch (error) {
       report.failed(`The session at the issuer ${key.issuer} could not be ended: ${messageOf(error)}`);
     }

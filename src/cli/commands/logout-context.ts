@@ -8,7 +8,7 @@ import { configuredCacheKeys, type ConfiguredPlugin } from "../exec-credential/c
 import { oidcLoginOptions, readCaBundle } from "../exec-credential/oidc-flags.ts";
 import type { SourceContext } from "../kubeconfig/kubeconfig.ts";
 import type { OidcLoginOptions } from "../oidc/login.ts";
-import { revokeSession } from "../oidc/revoke.ts";
+import { revokeSession, type TokenRevocation } from "../oidc/revoke.ts";
 import { sessionKeyOf } from "../oidc/session-result.ts";
 import type { SessionCache, SessionKey, SessionTokens } from "../oidc/session.ts";
 
@@ -53,7 +53,7 @@ export async function logoutOfContext(
     report.done(`No session was kept for the issuer ${key.issuer}.`);
   } else {
     const tokens = (await forgetSession(context, sessions, key)) ?? tokensOf(entry);
-    await tellAndRevoke(report, { context, file, key, tokens, caBundlePem });
+    await tellAndRevoke(report, { context, file, key, tokens, trust: { caBundles: [caBundlePem] } });
   }
 }
 
@@ -70,18 +70,22 @@ async function forgetCachedCredential(
     report.failed(`The credential cache cannot be used: ${problem}`);
     return;
   }
-  const found = keys.filter((key) => entries.some((entry) => entry.key === key));
-  if (found.length === 0) {
-    report.done(`No cluster credential was kept for context "${contextName}".`);
-  }
-  for (const key of found) {
+  let found = 0;
+  for (const key of keys) {
+    const wasThere = entries.some((entry) => entry.key === key);
+    // Also where there is none yet: another process may be just getting one.
     if (await forgetCredential({ context, file, key })) {
+      found += 1;
       report.done(`Forgot the cluster credential of context "${contextName}".`);
-    } else {
+    } else if (wasThere) {
+      found += 1;
       report.failed(
         `The cluster credential of context "${contextName}" could not be removed: ${file} and its folder must be writable`,
       );
     }
+  }
+  if (found === 0) {
+    report.done(`No cluster credential was kept for context "${contextName}".`);
   }
 }
 
@@ -111,6 +115,14 @@ export async function forgetSession(
   }
 }
 
+/** What the issuer of a session may be trusted by. */
+export interface IssuerTrust {
+  /** PEM, or nothing for the system's roots; the next one is tried when the issuer's certificate does not fit. */
+  readonly caBundles: readonly (string | undefined)[];
+  /** Why it is no better, to be told with a failure. */
+  readonly remark?: string;
+}
+
 /** Says that a session is gone from here, and revokes its tokens at the issuer. */
 export async function tellAndRevoke(
   report: LogoutReport,
@@ -119,10 +131,10 @@ export async function tellAndRevoke(
     readonly file: string;
     readonly key: SessionKey;
     readonly tokens: SessionTokens;
-    readonly caBundlePem: string | undefined;
+    readonly trust: IssuerTrust;
   },
 ): Promise<void> {
-  const { context, file, key, tokens, caBundlePem } = session;
+  const { context, file, key, trust } = session;
   const { entries } = await readCacheContents(context, file, "SessionCache");
   if (!entries.some((entry) => isSession(entry, key))) {
     report.done(`Forgot the session at the issuer ${key.issuer}.`);
@@ -131,22 +143,47 @@ export async function tellAndRevoke(
       `The session at the issuer ${key.issuer} could not be removed: ${file} and its folder must be writable`,
     );
   }
-  const revocations = await revokeSession(context, { key, tokens, caBundlePem });
-  if (revocations.length === 0) {
-    report.done(`The session at ${key.issuer} held no token that could be revoked.`);
-  }
+  const revocations = await revokeWithAnyTrust(session);
   const [first] = revocations;
-  if (first?.outcome === "not-offered") {
+  if (first === undefined) {
+    report.done(`The session at ${key.issuer} held no token that could be revoked.`);
+  } else if (first.outcome === "not-offered") {
     report.done(`The issuer ${key.issuer} offers no revocation: what it issued ends by itself.`);
-    return;
-  }
-  for (const { token, outcome, reason } of revocations) {
-    if (outcome === "revoked") {
-      report.done(`Revoked the ${token} token at the issuer ${key.issuer}.`);
-    } else {
-      report.failed(
-        `The ${token} token could not be revoked at the issuer ${key.issuer}: ${reason ?? outcome}`,
-      );
+  } else if (revocations.every(({ outcome, reason }) => outcome === "failed" && reason === first.reason)) {
+    const remark = trust.remark === undefined ? "" : `; ${trust.remark}`;
+    report.failed(
+      `The session could not be revoked at the issuer ${key.issuer}: ${first.reason ?? first.outcome}${remark}`,
+    );
+  } else {
+    for (const { token, outcome, reason } of revocations) {
+      if (outcome === "revoked") {
+        report.done(`Revoked the ${token} token at the issuer ${key.issuer}.`);
+      } else {
+        report.failed(
+          `The ${token} token could not be revoked at the issuer ${key.issuer}: ${reason ?? outcome}`,
+        );
+      }
     }
   }
+}
+
+async function revokeWithAnyTrust({
+  context,
+  key,
+  tokens,
+  trust,
+}: {
+  readonly context: CommandContext;
+  readonly key: SessionKey;
+  readonly tokens: SessionTokens;
+  readonly trust: IssuerTrust;
+}): Promise<readonly TokenRevocation[]> {
+  let revocations: readonly TokenRevocation[] = [];
+  for (const caBundlePem of trust.caBundles) {
+    revocations = await revokeSession(context, { key, tokens, caBundlePem });
+    if (!revocations.every(({ outcome, reason }) => outcome === "failed" && /\bx509: /.test(reason ?? ""))) {
+      break;
+    }
+  }
+  return revocations;
 }

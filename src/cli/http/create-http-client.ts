@@ -6,7 +6,7 @@ import { auditIdOf } from "./audit-id.ts";
 import { createConnector } from "./connector.ts";
 import { createFetch } from "./fetch.ts";
 import type { HttpAnswer, HttpClient, HttpClientOptions, HttpRequest } from "./http-client.ts";
-import { networkError } from "./network-error.ts";
+import { BodyError, networkError } from "./network-error.ts";
 import { userAgent } from "./user-agent.ts";
 import { showWarnings } from "./warnings.ts";
 
@@ -175,7 +175,7 @@ function send(
         },
         onResponseError: (_controller, error) => {
           settled();
-          reject(error);
+          reject(head === undefined ? error : new BodyError("the answer broke off", { cause: error }));
         },
       },
     );

@@ -9,12 +9,19 @@ export interface FailedCall {
   readonly options: Pick<HttpClientOptions, "profile" | "caPem" | "timeout">;
 }
 
+/** What ended an answer between its head and its end. */
+export class BodyError extends Error {}
+
+/** The code of a `CommandError` about an answer whose head came, and whose body did not. */
+export const BODY_ERROR_CODE = "cli.http.body";
+
 /**
  * One line as a Go program words it, `Post "<url without query>": <cause>`, and what to do about it in parentheses. The query is left
  * out because it may hold codes.
  */
-export function networkError(error: unknown, call: FailedCall): CommandError {
+export function networkError(failed: unknown, call: FailedCall): CommandError {
   const { method, url, options } = call;
+  const error = failed instanceof BodyError ? failed.cause : failed;
   const shownUrl = `${url.origin}${url.pathname}`;
   if (error instanceof CommandError) {
     const verb = `${method.slice(0, 1).toUpperCase()}${method.slice(1).toLowerCase()}`;
@@ -25,7 +32,7 @@ export function networkError(error: unknown, call: FailedCall): CommandError {
   const remedy = remedyFor(goNetworkErrorText(error, { host, port }), options);
   const text = goHttpErrorText(error, method, shownUrl, { host, port });
   return new CommandError(
-    "cli.http.failed",
+    failed instanceof BodyError ? BODY_ERROR_CODE : "cli.http.failed",
     (remedy === undefined ? text : `${text} (${remedy})`).replaceAll(/\s*[\r\n]+\s*/g, " "),
     error,
   );

@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { access, mkdir, open, readFile, realpath, unlink } from "node:fs/promises";
+import { access, type FileHandle, mkdir, open, readFile, realpath, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Clock } from "../../clock.ts";
 import { writeBackup } from "./backup-file.ts";
@@ -94,9 +94,8 @@ async function textOf(path: string): Promise<string> {
 function commitTo(path: string, file: PendingFile, clock: Clock): MergeTarget["commit"] {
   return async (change) => {
     const target = await realpath(path).catch(() => path);
-    // kubectl's own way to keep two writers apart (`k8s.io/client-go/tools/clientcmd`): it gives up, too, when there is one.
     const lock = `${target}.lock`;
-    const held = await open(lock, "wx", 0o600).catch((error: unknown) => {
+    const held = await openLock(lock, clock).catch((error: unknown) => {
       throw failure(
         "cli.kubeconfig-locked",
         `could not lock ${path}: ${fileErrorText("open", lock, error)}: another program is writing it, or one that died left this file behind`,
@@ -118,4 +117,23 @@ function commitTo(path: string, file: PendingFile, clock: Clock): MergeTarget["c
       await unlink(lock).catch(() => {});
     }
   };
+}
+
+/** Milliseconds that another writer is waited for, and between two looks. */
+const LOCK_WAIT = 3_000;
+const LOCK_PAUSE = 50;
+
+/** kubectl's own way to keep two writers apart (`k8s.io/client-go/tools/clientcmd`); it gives up at once, but writers take milliseconds. */
+async function openLock(path: string, clock: Clock): Promise<FileHandle> {
+  const start = clock.now();
+  for (;;) {
+    try {
+      return await open(path, "wx", 0o600);
+    } catch (error) {
+      if (fileErrorCode(error) !== "EEXIST" || clock.now() - start >= LOCK_WAIT) {
+        throw error;
+      }
+    }
+    await clock.sleep(LOCK_PAUSE);
+  }
 }

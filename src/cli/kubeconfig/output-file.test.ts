@@ -7,12 +7,14 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { createManualClock } from "../../clock.ts";
+import { createManualClock, systemClock } from "../../clock.ts";
+import { passTimeUntil } from "../cache/testing/simulated-cluster.ts";
 import { openMergeTarget } from "./merge-target.ts";
 import { openOutputFile } from "./output-file.ts";
 
@@ -98,18 +100,43 @@ test("a merge that changes nothing, or fails, writes nothing", async () => {
   assert.deepEqual([readFileSync(path, "utf8"), readdirSync(folder)], ["before", ["out"]]);
 });
 
-test("a merge waits for nobody who holds kubectl's lock", async () => {
+test("a merge waits a moment for who holds kubectl's lock, not for one that was left behind", async () => {
   writeFileSync(path, "before");
+  const clock = createManualClock();
+  const target = async () => await openMergeTarget({ paths: [path], isExplicit: true }, "", { clock });
+  const [first, second] = [await target(), await target()];
   writeFileSync(`${path}.lock`, "");
-  const target = await openMergeTarget({ paths: [path], isExplicit: true }, "", {
-    clock: createManualClock(),
-  });
-  await assert.rejects(
-    target.commit(() => "after"),
+  const refused = assert.rejects(
+    passTimeUntil(
+      clock,
+      first.commit(() => "after"),
+    ),
     /^CommandError: could not lock .*: open .*\.lock: file exists/,
   );
-  await target.discard();
-  assert.deepEqual(readdirSync(folder).toSorted(), ["out", "out.lock"]);
+  await refused;
+  await first.discard();
+  assert.equal(readFileSync(path, "utf8"), "before");
+  const waiting = second.commit((text) => `${text}+`);
+  await clock.advance(100);
+  writeFileSync(path, "theirs");
+  unlinkSync(`${path}.lock`);
+  await passTimeUntil(clock, waiting);
+  assert.equal(readFileSync(path, "utf8"), "theirs+", "what was written meanwhile is not lost");
+  assert.ok(!readdirSync(folder).includes("out.lock"));
+});
+
+test("merges at the same time all end up in the file", async () => {
+  writeFileSync(path, "0");
+  const numbers = [1, 2, 3, 4, 5, 6, 7, 8];
+  const targets = await Promise.all(
+    numbers.map(() => openMergeTarget({ paths: [path], isExplicit: true }, "", { clock: systemClock })),
+  );
+  await Promise.all(targets.map((each, index) => each.commit((text) => `${text} ${numbers[index]}`)));
+  assert.deepEqual(readFileSync(path, "utf8").split(" ").toSorted(), ["0", ...numbers.map(String)]);
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => /lock|tmp/.test(name)),
+    [],
+  );
 });
 
 test("a merge goes to the first file that can be written, or makes the last one with its folder", async () => {

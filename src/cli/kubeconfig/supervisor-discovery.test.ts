@@ -142,6 +142,9 @@ test("a list that cannot be had says why", async () => {
   const start = "unable to fetch IDP discovery data from issuer: ";
   answers[listPath] = (_, response) => response.writeHead(503, { "Audit-ID": "some-id" }).end("x");
   await fails(`${start}unexpected http response status: 503 Service Unavailable (audit ID some-id)`);
+  answers[listPath] = (_, response) =>
+    response.writeHead(200, { "content-length": "100" }).write("{", () => response.destroy());
+  await fails(new RegExp(`^${start}could not read response body: Get "${RegExp.escape(server.origin)}.*EOF`));
   answers[listPath] = (_, response) => response.end("[");
   await fails(`${start}could not parse response JSON: it is not a JSON object`);
   answers[documentPath] = json(

@@ -1,9 +1,10 @@
 import { goQuote } from "../../go-text.ts";
-import { messageOf } from "../../errors.ts";
+import { LanyardError, messageOf } from "../../errors.ts";
 import type { CommandContext } from "../context.ts";
 import { auditIdText } from "../http/audit-id.ts";
 import { createHttpClient } from "../http/create-http-client.ts";
 import type { HttpClient } from "../http/http-client.ts";
+import { BODY_ERROR_CODE } from "../http/network-error.ts";
 import type { CommandLog } from "../log.ts";
 import { countCertificates } from "./ca-bundle.ts";
 import type { Deadline } from "./deadline.ts";
@@ -136,7 +137,10 @@ async function upstreamDocument(client: HttpClient, endpoint: string, signal: Ab
   }
   const answer = await client
     .request({ method: "GET", url: endpoint, headers: { accept: "application/json" }, signal })
-    .catch((error: unknown) => fail(messageOf(error), error));
+    .catch((error: unknown) => {
+      const brokeOff = error instanceof LanyardError && error.code === BODY_ERROR_CODE;
+      return fail(`${brokeOff ? "could not read response body: " : ""}${messageOf(error)}`, error);
+    });
   if (answer.status !== 200) {
     return fail(`unexpected http response status: ${answer.statusLine}${auditIdText(answer)}`);
   }

@@ -115,6 +115,47 @@ describe("sessions", { timeout: 80_000 }, () => {
     }
   });
 
+  test("a refresh token that another program used at the same time: the session that it stored is taken", async () => {
+    for (const [stored, shown] of [
+      // Theirs is as good as ours would have been.
+      [
+        { access: { token: "their-access", expiryTimestamp: later(120) }, refresh: { token: "theirs" } },
+        [SECRETS.refresh, "their-access"],
+      ],
+      // Its refresh token is used, once.
+      [{ refresh: { token: "theirs" } }, [SECRETS.refresh, "theirs", "new-access"]],
+    ] as const) {
+      at.issuer.requests.length = 0;
+      at.remember({ refresh: { token: SECRETS.refresh } });
+      at.issuer.answers.set("/oauth2/token", async (request, response) => {
+        if (request.form.get("refresh_token") === SECRETS.refresh) {
+          sendJson(response, 400, { error: "invalid_grant" });
+          // It needs a moment to store what it got.
+          setTimeout(() => at.remember(stored), 50);
+        } else if (request.form.get("grant_type") === "refresh_token") {
+          sendJson(response, 200, {
+            access_token: "new-access",
+            expires_in: 120,
+            refresh_token: "new-refresh",
+            id_token: await at.issuer.sign({}),
+          });
+        } else {
+          sendJson(response, 200, {
+            access_token: await at.issuer.sign({ aud: ["prod"] }),
+            issued_token_type: "urn:ietf:params:oauth:token-type:jwt",
+            token_type: "N_A",
+          });
+        }
+      });
+      await at.login.run({ requestAudience: "prod", interactive: false });
+      const tokens = at.issuer.requests
+        .filter(({ path }) => path === "/oauth2/token")
+        .map(({ form }) => form.get("refresh_token") ?? form.get("subject_token"));
+      // A refresh may be tried with and without Basic.
+      assert.deepEqual([...new Set(tokens)], shown);
+    }
+  });
+
   test("a refresh tries Basic with an empty secret first and keeps the rotated token", async () => {
     at.remember({ refresh: { token: SECRETS.refresh } });
     await at.login.run({ interactive: false });

@@ -81,11 +81,15 @@ async function renewAlone(call: LoginCall): Promise<OidcLoginResult> {
   return { ...resultOfSession(tokens), ...(clockOffset === undefined ? {} : { clockOffset }) };
 }
 
+/** Another program stores what it got within moments of getting it; milliseconds. */
+const REPLACEMENT_LOOKS: readonly number[] = [0, 250, 250];
+
 /** The refresh grant, or nothing where there is no refresh token or the issuer does not take it. */
 async function refreshSession(
   call: LoginCall,
   provider: Provider,
   cached: SessionTokens | undefined,
+  refusedBefore: readonly string[] = [],
 ): Promise<ReceivedSession | undefined> {
   const { context, options, key } = call;
   const refreshToken = cached?.refresh?.token;
@@ -99,6 +103,14 @@ async function refreshSession(
   } catch (error) {
     context.log.info("Pinniped: Refresh failed.", { error: messageOf(error) });
     throwIfOver(call.signal);
+    const refused = [...refusedBefore, refreshToken];
+    const replaced = refusedBefore.length === 0 ? await replacedSession(call, refused) : undefined;
+    if (replaced !== undefined) {
+      const { usable } = decideReuse(replaced, options.requestAudience, context.clock.now());
+      return usable === undefined
+        ? refreshSession(call, provider, replaced, refused)
+        : { tokens: replaced, clockOffset: undefined };
+    }
     if (!options.interactive) {
       throw new InteractionRequired(`the session could not be refreshed: ${messageOf(error)}`, error);
     }
@@ -115,6 +127,25 @@ async function refreshSession(
     }
     throw error;
   }
+}
+
+/**
+ * What another program has put in the place of a session whose refresh token it used at the same time: the existing CLI does not
+ * know of this one's locks, and a refresh token works once.
+ */
+async function replacedSession(
+  { context, options, key, signal }: LoginCall,
+  refused: readonly string[],
+): Promise<SessionTokens | undefined> {
+  for (const pause of REPLACEMENT_LOOKS) {
+    await context.clock.sleep(pause, signal);
+    const found = await options.sessions.get(key);
+    const token = found?.refresh?.token ?? "";
+    if (token !== "" && !refused.includes(token)) {
+      return found;
+    }
+  }
+  return undefined;
 }
 
 async function logIn(call: LoginCall, provider: Provider): Promise<ReceivedSession> {

@@ -17,6 +17,7 @@ import {
   kubectl,
   type Replica,
   tail,
+  waitUntilReachable,
   waitUntilServing,
 } from "./concierge.ts";
 import { eventually } from "./eventually.ts";
@@ -68,6 +69,8 @@ export interface CliWorld {
   /** Ends the server and waits; a new one starts on the same ports. */
   stopConcierge(): Promise<void>;
   startConcierge(): Promise<void>;
+  /** Waits until the API server passes requests on to the Concierge again. */
+  noticedByApiServer(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -216,6 +219,7 @@ async function start(
       const started = replica;
       await eventually(`readiness\n${tail(started)}`, async () => (await started.readyz()).status === 200);
     },
+    noticedByApiServer: () => waitUntilReachable(installation),
     stop,
   };
   const takenOff = new Map<string, number>();
