@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { CommandError } from "../command-error.ts";
 import { loginOidcFlags } from "../command-line/login-flags.ts";
 import { parseFlags } from "../command-line/parse-flags.ts";
-import { readPluginCall } from "../exec-credential/plugin-call.ts";
+import { readExchangeFlags } from "../exec-credential/exchange-flags.ts";
 import { createTestContext } from "../http/testing/context.ts";
 import { InteractionRequired } from "../interaction-required.ts";
 import type { OidcLogin, OidcLoginOptions } from "../oidc/login.ts";
@@ -16,7 +16,7 @@ function renewal(
 ): ReturnType<typeof createOidcRenewal> {
   const context = createTestContext({ args });
   const { flags } = parseFlags(loginOidcFlags({}), args);
-  return createOidcRenewal(readPluginCall(context, flags), flags, caBundlePem, logIn);
+  return createOidcRenewal({ ...readExchangeFlags(flags), context }, flags, caBundlePem, logIn);
 }
 
 const RESULT = { idToken: "token", expirationTimestamp: "2026-06-01T12:00:00Z", clockOffset: 70_000 };

@@ -1,9 +1,12 @@
-import type { IssuedCredential, RenewCredential } from "../cache/credential.ts";
+import type { CredentialRequest } from "../cache/credential-request.ts";
+import type { ClusterCredential, IssuedCredential, RenewCredential } from "../cache/credential.ts";
 import { createSessionCache } from "../cache/session-cache.ts";
+import { supplyCredential } from "../cache/supply-credential.ts";
 import { CommandError } from "../command-error.ts";
 import type { ParsedFlags } from "../command-line/flag.ts";
-import { oidcLoginOptions } from "../exec-credential/oidc-flags.ts";
-import { exchangeFailure, type PluginCall } from "../exec-credential/plugin-call.ts";
+import type { CommandContext } from "../context.ts";
+import { exchangeFailure, type ExchangeFlags, readExchangeFlags } from "../exec-credential/exchange-flags.ts";
+import { oidcLoginOptions, readCaBundle } from "../exec-credential/oidc-flags.ts";
 import { InteractionRequired } from "../interaction-required.ts";
 import type { OidcLogin, OidcLoginOptions, OidcLoginResult } from "../oidc/login.ts";
 import { performOidcLogin } from "../oidc/perform-login.ts";
@@ -11,9 +14,24 @@ import { performOidcLogin } from "../oidc/perform-login.ts";
 /** The time for a whole login (contract cli.md 4.2). */
 const LOGIN_LIMIT_MILLISECONDS = 90 * 60_000;
 
+/** Steps 1 to 5 of contract cli.md 4.2, where the cache has no answer. */
+export async function supplyByOidc(
+  request: CredentialRequest & { readonly context: CommandContext },
+  flags: ParsedFlags,
+): Promise<ClusterCredential> {
+  const call = { ...readExchangeFlags(flags), context: request.context };
+  const renew = createOidcRenewal(call, flags, await readCaBundle(flags));
+  return supplyCredential({ ...request, renew });
+}
+
+/** What a renewal needs of its call. */
+interface OidcCall extends ExchangeFlags {
+  readonly context: CommandContext;
+}
+
 /** Steps 3 to 5 of contract cli.md 4.2: log in, exchange, hand over to the cache. */
 export function createOidcRenewal(
-  call: PluginCall,
+  call: OidcCall,
   flags: ParsedFlags,
   caBundlePem: string | undefined,
   logIn: OidcLogin = performOidcLogin,
@@ -65,7 +83,7 @@ async function loggedIn(work: () => Promise<OidcLoginResult>): Promise<OidcLogin
 }
 
 async function issue(
-  call: PluginCall,
+  call: OidcCall,
   flags: ParsedFlags,
   result: OidcLoginResult,
   limits: { readonly interactive: boolean; readonly signal: AbortSignal },

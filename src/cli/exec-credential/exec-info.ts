@@ -62,14 +62,28 @@ function clusterOf(value: unknown): ClusterInfo | null {
   return { server: "", ...Object.fromEntries(present) };
 }
 
-/** `config` belongs to the key as it was written: a number that JavaScript would write otherwise keeps its text. */
+/**
+ * `config` belongs to the key as it was written: a number that JavaScript would write otherwise keeps its text. Few clusters have one,
+ * and looking at every value while parsing is slow.
+ */
 function parseKeepingNumbers(text: string): unknown {
+  const value: unknown = JSON.parse(text);
+  const spec = isRecord(value) ? value["spec"] : undefined;
+  const cluster = isRecord(spec) ? spec["cluster"] : undefined;
+  return isRecord(cluster) && holdsNumber(cluster["config"]) ? JSON.parse(text, keepNumber) : value;
+}
+
+function holdsNumber(value: unknown): boolean {
+  return typeof value === "object" && value !== null
+    ? Object.values(value).some(holdsNumber)
+    : typeof value === "number";
+}
+
+function keepNumber(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
   const { rawJSON } = JSON as unknown as { readonly rawJSON: (text: string) => unknown };
-  const reviver = (_key: string, value: unknown, context?: { readonly source?: string }): unknown =>
-    typeof value === "number" && context?.source !== undefined && String(value) !== context.source
-      ? rawJSON(context.source)
-      : value;
-  return JSON.parse(text, reviver);
+  return typeof value === "number" && context?.source !== undefined && String(value) !== context.source
+    ? rawJSON(context.source)
+    : value;
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
