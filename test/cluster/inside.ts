@@ -2,23 +2,13 @@
 // exchanges through the kube-apiserver. Prints one JSON line: the last credential, and whom the servers take it for. Arguments: address
 // to listen on; number of exchanges, or `once` for one whose answer is printed whatever it says; and, to ask the impersonation proxy too, its URL
 // and its CA (base64 of PEM).
-import { readFileSync } from "node:fs";
-import { parse } from "yaml";
 import { eventually } from "../integration/harness/eventually.ts";
 import { exchangeObject, exchangePath, whoAmIBody, whoAmIPath } from "../integration/harness/exchange.ts";
 import { call } from "../integration/harness/http.ts";
-import { kubectl, startNodeIssuer } from "./node-issuer.ts";
+import { apiServer, kubectl, startNodeIssuer } from "./node-issuer.ts";
 
 const [address = "127.0.0.1", count = "1", proxyServer, proxyCaData = ""] = process.argv.slice(2);
-const kubeconfig = parse(readFileSync(process.env["KUBECONFIG"] ?? "", "utf8")) as {
-  clusters: {
-    cluster: { server: string; "certificate-authority-data"?: string; "certificate-authority"?: string };
-  }[];
-};
-const { cluster } = kubeconfig.clusters[0] ?? { cluster: { server: "" } };
-const caPem = cluster["certificate-authority"]
-  ? readFileSync(cluster["certificate-authority"], "utf8")
-  : Buffer.from(cluster["certificate-authority-data"] ?? "", "base64").toString("utf8");
+const { server, caPem } = apiServer();
 
 const authenticator = { kind: "JWTAuthenticator", name: "node-tier" } as const;
 const issuer = await startNodeIssuer(address, authenticator.name);
@@ -31,7 +21,7 @@ await eventually(
 const token = await issuer.getIdToken({ username: "ada" });
 const exchange = () =>
   call({
-    server: cluster.server,
+    server,
     caPem,
     path: exchangePath,
     body: JSON.stringify(exchangeObject(token, authenticator)),
@@ -72,7 +62,7 @@ const seen = async (at: Parameters<typeof whoAmI>[0]): Promise<unknown> =>
 const result = {
   exchanges: answers.length,
   credential,
-  whoAmI: await seen({ server: cluster.server, caPem }),
+  whoAmI: await seen({ server, caPem }),
   ...(proxyServer === undefined
     ? {}
     : {

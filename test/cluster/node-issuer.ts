@@ -1,4 +1,6 @@
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { parse } from "yaml";
 import { createLoopbackCertificate } from "../oidc/certificates.ts";
 import { startIssuer } from "../oidc/issuer.ts";
 import { authenticationGroup } from "../integration/harness/exchange.ts";
@@ -40,4 +42,18 @@ export function kubectl(args: readonly string[], input?: object): string {
     throw new Error(`kubectl ${args.join(" ")}: ${stderr}`);
   }
   return stdout;
+}
+
+/** The kube-apiserver of a program that runs inside the cluster's network, as its KUBECONFIG names it. */
+export function apiServer(): { readonly server: string; readonly caPem: string } {
+  const { clusters } = parse(readFileSync(process.env["KUBECONFIG"] ?? "", "utf8")) as {
+    readonly clusters: readonly {
+      readonly cluster: { readonly server: string; readonly "certificate-authority-data": string };
+    }[];
+  };
+  const cluster = clusters[0]?.cluster;
+  return {
+    server: cluster?.server ?? "",
+    caPem: Buffer.from(cluster?.["certificate-authority-data"] ?? "", "base64").toString("utf8"),
+  };
 }
