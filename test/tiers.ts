@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
-export type Tier = "unit" | "security" | "integration" | "cluster" | "long";
+export type Tier = "unit" | "security" | "integration" | "cluster" | "cluster-alone" | "long";
 
 interface Need {
   readonly program: string;
@@ -22,7 +22,7 @@ const node: readonly Need[] = [
   { program: "busybox", package: "busybox-static" },
 ];
 /** Tiers with a real node in them. */
-const onNode = new Set<Tier>(["cluster", "long"]);
+const onNode = new Set<Tier>(["cluster", "cluster-alone", "long"]);
 const nmap: Need = { program: "nmap", package: "nmap" };
 
 /** The command line program: a browser, a terminal, clocks that are wrong. */
@@ -41,6 +41,7 @@ const needs: Readonly<Record<Tier, readonly Need[]>> = {
   security: [openssl, go, nmap],
   integration: [openssl, go, nmap, ...person, ...prometheus],
   cluster: [openssl, go, ...node],
+  "cluster-alone": [openssl, go, ...node],
   long: [openssl, go, ...node, ...person],
 };
 

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -19,9 +19,21 @@ function hierarchies(): string[] {
     .map((entry) => join(mountPoint, entry.name));
 }
 
+/**
+ * Sixteen times the default weight, for cgroup v1 and v2: all Pods together count as one against every other thread of the
+ * machine, so that without it a busy machine leaves the Pods nothing, which on a node of its own does not happen.
+ */
+const weights = { "cpu.shares": "16384", "cpu.weight": "1600" };
+
 /** Makes the cgroup in every hierarchy; the kubelet insists that its root is there. */
 export function createPodCgroup(folder: string): void {
-  for (const hierarchy of hierarchies()) mkdirSync(join(hierarchy, podCgroup(folder)), { recursive: true });
+  for (const hierarchy of hierarchies()) {
+    const group = join(hierarchy, podCgroup(folder));
+    mkdirSync(group, { recursive: true });
+    for (const [file, weight] of Object.entries(weights)) {
+      if (existsSync(join(group, file))) writeFileSync(join(group, file), weight);
+    }
+  }
 }
 
 function withDescendants(path: string): string[] {

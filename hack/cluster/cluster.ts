@@ -13,6 +13,7 @@ import {
   isAlive,
   processMark,
   recordedProcess,
+  signalProcess,
   startDaemon,
 } from "./processes.ts";
 import { clusterEnvironment, runCommand } from "./run-command.ts";
@@ -63,6 +64,10 @@ export interface Cluster {
   stopApiServer(): Promise<void>;
   /** Starts it again on the same port and waits until it is ready. */
   startApiServer(): Promise<void>;
+  /** Freezes etcd (SIGSTOP): its connections stay, and nobody gets an answer. */
+  pauseEtcd(): void;
+  /** Lets etcd go on (SIGCONT). */
+  resumeEtcd(): void;
   /**
    * Writes a kubeconfig whose user is a ServiceAccount. The token, made as by `kubectl create token`, is in
    * `PATH.token`. `durationSeconds` is at least 600, default 3600.
@@ -112,6 +117,12 @@ export function openCluster(name: string, clusters?: string): Cluster {
   // Marked, so that a kubectl that follows something ends with the cluster.
   const kubectl = (args: readonly string[], input?: string): Promise<CommandResult> =>
     run([join(folder, "bin", "kubectl"), ...args], input, { [processMark]: folder });
+  const signalEtcd = (signal: NodeJS.Signals): void => {
+    const record = recordedProcess(folder, "etcd");
+    if (!record || !signalProcess(record, signal)) {
+      throw clusterError("state", `cluster "${name}" has no running etcd`);
+    }
+  };
   return {
     name,
     tier: state.tier,
@@ -146,6 +157,8 @@ export function openCluster(name: string, clusters?: string): Cluster {
         ready: async () => (await kubectl(["get", "--raw=/readyz", "--request-timeout=5s"])).code === 0,
       });
     },
+    pauseEtcd: () => signalEtcd("SIGSTOP"),
+    resumeEtcd: () => signalEtcd("SIGCONT"),
     async serviceAccountKubeconfig(namespace, account, path, { durationSeconds = 3600 } = {}) {
       const created = await kubectl([
         "create",

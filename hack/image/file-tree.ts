@@ -14,6 +14,8 @@ export interface ImageSources {
   readonly node: string;
   /** The built launcher. */
   readonly launcher: string;
+  /** What package.json says instead of its own `version`. */
+  readonly version?: string | undefined;
 }
 
 const certificates = "/etc/ssl/certs/ca-certificates.crt";
@@ -57,7 +59,7 @@ function part(copy: ImageCopy, manifest: ImageManifest, sources: ImageSources): 
     case "etc":
       return filesBelow(join(import.meta.dirname, "etc"), to);
     case "package":
-      return [{ type: "file", path: to, mode: 0o644, source: join(sources.root, "package.json") }];
+      return [packageDescription(to, sources)];
     case "modules":
       return productionPackages(sources.root).flatMap((name) =>
         filesBelow(join(sources.root, "node_modules", name), `${to}/${name}`),
@@ -66,6 +68,13 @@ function part(copy: ImageCopy, manifest: ImageManifest, sources: ImageSources): 
       return filesBelow(join(sources.root, "dist"), to);
   }
   throw new TypeError(`manifest.json: unknown part "${String(copy.what)}"`);
+}
+
+function packageDescription(path: string, { root, version }: ImageSources): TarEntry {
+  const source = join(root, "package.json");
+  if (version === undefined) return { type: "file", path, mode: 0o644, source };
+  const description = { ...(JSON.parse(readFileSync(source, "utf8")) as object), version };
+  return { type: "file", path, mode: 0o644, content: Buffer.from(JSON.stringify(description, null, 2)) };
 }
 
 /** The shared libraries of a program with its loader, as ldd(1) names them; none for a static program. */

@@ -19,6 +19,8 @@ export interface BuildImageOptions {
   readonly tag?: string;
   /** The checkout; default this one. */
   readonly root?: string;
+  /** The version that the image and the server in it say they are; default that of package.json. */
+  readonly version?: string;
 }
 
 /** Builds the server image without a container engine, as `docker save` would write it; answers the image's ID. */
@@ -32,19 +34,29 @@ export async function buildImage(options: BuildImageOptions): Promise<string> {
     output: resolve(options.output),
     tag: options.tag ?? developmentTag,
     architecture: machineArchitecture(),
-    entries: imageFiles(manifest, { root, node, launcher: await ensureLauncher() }),
+    entries: imageFiles(manifest, {
+      root,
+      node,
+      launcher: await ensureLauncher(),
+      version: options.version,
+    }),
     config: {
       user: `${manifest.user}:${manifest.user}`,
       environment: Object.entries(manifest.environment).map(([name, value]) => `${name}=${value}`),
       entrypoint: manifest.entrypoint,
-      labels: imageLabels(manifest.labels, root),
+      labels: imageLabels(manifest.labels, root, options.version),
     },
   });
 }
 
 /** The labels with what this checkout is. */
-function imageLabels(labels: Readonly<Record<string, string>>, root: string): Record<string, string> {
-  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+function imageLabels(
+  labels: Readonly<Record<string, string>>,
+  root: string,
+  chosen: string | undefined,
+): Record<string, string> {
+  const description = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+  const version = chosen ?? description.version;
   const commit = join(root, "dist", "git-commit");
   const revision = existsSync(commit) ? readFileSync(commit, "utf8").trim() : "unknown";
   return Object.fromEntries(

@@ -83,6 +83,13 @@ export function createClusterControllers(options: ClusterControllersOptions): {
     credentialIssuerName,
     discoveryUrl,
   });
+  const authenticators = createAuthenticatorControllers({
+    ...common,
+    cache: state.authenticators,
+    apiGroupSuffix: config.apiGroupSuffix,
+    environment,
+  });
+
   return {
     controllers: [
       createCredentialSettingsController({ store, credentialIssuerName, holder: state.credentialSettings }),
@@ -126,18 +133,14 @@ export function createClusterControllers(options: ClusterControllersOptions): {
         names,
         port: config.impersonationProxyServerPort,
       }),
-      ...createAuthenticatorControllers({
-        ...common,
-        cache: state.authenticators,
-        apiGroupSuffix: config.apiGroupSuffix,
-        environment,
-      }),
+      ...authenticators.controllers,
     ],
     readiness: [
       ...serving.readiness,
       ...proxySigner.readiness,
       ...proxyTokenKey.readiness,
       denyList.readiness,
+      ...authenticators.readiness,
     ],
     certificateSigningRequestSigner: requests.signer,
   };

@@ -101,7 +101,7 @@ export async function runStandalone(context: ServerContext): Promise<void> {
       cache: authenticators,
       apiGroupSuffix: config.apiGroupSuffix,
       environment: context.environment,
-    }),
+    }).controllers,
   ];
   const api = await buildAggregatedApi(context, {
     state,

@@ -6,10 +6,12 @@ import type { Address } from "./proxy-bench.ts";
 
 export const SMALL_OBJECT = "/api/v1/namespaces/bench-small/configmaps/bench";
 export const WATCH_SMALL = "/api/v1/namespaces/bench-small/configmaps?watch=true";
-/** Of 1.2 MB. */
+/** 1.2 MB of objects as clusters hold them: 1.2 KB each. */
 export const BIG_LIST = "/api/v1/namespaces/bench-list/configmaps";
-const LIST_ITEMS = 60;
-const LIST_ITEM_BYTES = 20_000;
+/** 1.2 MB that the kube-apiserver hardly has to work for: one long text in each object. */
+export const OPAQUE_LIST = "/api/v1/namespaces/bench-opaque/configmaps";
+const LIST = { items: 1_000, textBytes: 825 };
+const OPAQUE = { items: 60, textBytes: 20_000 };
 
 export interface BenchCluster {
   readonly address: Address;
@@ -69,6 +71,11 @@ function objects(): readonly object[] {
     metadata: { namespace, name },
     data: { text: "x".repeat(length) },
   });
+  const configMaps = (
+    of: string,
+    { items, textBytes }: { readonly items: number; readonly textBytes: number },
+  ): readonly object[] =>
+    Array.from({ length: items }, (_, index) => configMap(of, `item-${index}`, textBytes));
   const rbac = "rbac.authorization.k8s.io";
   const binding = (role: string, subject: object): object => ({
     apiVersion: `${rbac}/v1`,
@@ -80,12 +87,12 @@ function objects(): readonly object[] {
   return [
     namespace("bench-small"),
     namespace("bench-list"),
+    namespace("bench-opaque"),
     { apiVersion: "v1", kind: "ServiceAccount", metadata: { namespace: "bench-small", name: "proxy" } },
     binding("cluster-admin", { kind: "ServiceAccount", namespace: "bench-small", name: "proxy" }),
     binding("view", { apiGroup: rbac, kind: "Group", name: "developers" }),
     configMap("bench-small", "bench", 1_000),
-    ...Array.from({ length: LIST_ITEMS }, (_, index) =>
-      configMap("bench-list", `item-${index}`, LIST_ITEM_BYTES),
-    ),
+    ...configMaps("bench-list", LIST),
+    ...configMaps("bench-opaque", OPAQUE),
   ];
 }

@@ -12,7 +12,8 @@ import { eventually } from "../integration/harness/eventually.ts";
 import { workloadImage, writeWorkloadImage } from "./workload-image.ts";
 
 const root = join(import.meta.dirname, "..", "..");
-const image = { repository: "localhost/lanyard-concierge", tag: "proxy" };
+/** The server of this checkout. */
+export const proxyImage = { repository: "localhost/lanyard-concierge", tag: "proxy" };
 const nodeAddress = "10.88.0.1";
 export const namespace = "concierge";
 export const app = "lanyard-concierge";
@@ -47,7 +48,7 @@ export async function startProxyCluster(name: string, values: readonly string[] 
   const folder = mkdtempSync(join(tmpdir(), "lanyard-proxy-"));
   const kubeconfig = join(folder, "ada.conf");
   const output = join(folder, "image.tar");
-  await buildImage({ output, tag: `${image.repository}:${image.tag}` });
+  await buildImage({ output, tag: `${proxyImage.repository}:${proxyImage.tag}` });
   const cluster = await startCluster({ name, tier: "node", folder: join(folder, "clusters") });
   const stop = async (): Promise<void> => {
     await cluster.stop();
@@ -64,7 +65,7 @@ export async function startProxyCluster(name: string, values: readonly string[] 
       app,
       join(root, "charts", "lanyard-concierge"),
       `--namespace=${namespace}`,
-      `--set=image.repository=${image.repository},image.tag=${image.tag},logLevel=debug`,
+      `--set=image.repository=${proxyImage.repository},image.tag=${proxyImage.tag},logLevel=debug`,
       "--set=impersonationProxy.mode=enabled,impersonationProxy.service.type=ClusterIP",
       ...values.map((value) => `--set=${value}`),
       "--wait",

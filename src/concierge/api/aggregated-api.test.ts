@@ -279,6 +279,43 @@ describe("requests that are not plain", () => {
   });
 });
 
+describe("a connection in reserve", () => {
+  test("is not answered 408 before anything was asked, serves later, and ends when it has been idle for long", async () => {
+    const reserve = await startHarness({
+      timeouts: {
+        ...defaultListenerTimeouts,
+        headers: 50,
+        request: 100,
+        keepAlive: 500,
+        checkingInterval: 20,
+      },
+    });
+    try {
+      const socket = connectTls({ port: reserve.port, host: "127.0.0.1", rejectUnauthorized: false });
+      const closed = once(socket, "close");
+      let text = "";
+      socket.on("data", (chunk: Buffer) => {
+        text += chunk.toString();
+      });
+      await once(socket, "secureConnect");
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      socket.write("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+      await closed;
+      assert.match(text, /^HTTP\/1\.1 200 /);
+
+      const unused = connectTls({ port: reserve.port, host: "127.0.0.1", rejectUnauthorized: false });
+      let bytes = 0;
+      unused.on("data", (chunk: Buffer) => {
+        bytes += chunk.length;
+      });
+      await once(unused, "close");
+      assert.equal(bytes, 0);
+    } finally {
+      await reserve.close();
+    }
+  });
+});
+
 describe("shutdown", () => {
   test("readyz fails first, connections wind down, what runs finishes", async () => {
     const leaving = await startHarness();

@@ -88,6 +88,7 @@ export async function createAggregatedApi(options: AggregatedApiOptions): Promis
   let shuttingDown = false;
   let release = (): void => {};
 
+  const timeouts = options.timeouts ?? defaultListenerTimeouts;
   const server = Fastify({
     logger: false,
     // The onRequest hooks see raw targets and judge them; the router only ever matches fixed paths.
@@ -95,7 +96,15 @@ export async function createAggregatedApi(options: AggregatedApiOptions): Promis
     forceCloseConnections: false,
     return503OnClosing: false,
     bodyLimit: Number.MAX_SAFE_INTEGER,
-    clientErrorHandler: (error, socket) => answerUnparsable(error, socket, log),
+    clientErrorHandler: (error, socket) => {
+      if (error.code === "ERR_HTTP_REQUEST_TIMEOUT" && socket.bytesRead === 0) {
+        // Go's transport opens connections that it then keeps in reserve: a 408 on one would be the answer to whatever it sends
+        // just then, and a login is not repeated (R2). It may be idle as long as any other.
+        socket.setTimeout(timeouts.keepAlive, () => socket.destroy());
+        return;
+      }
+      answerUnparsable(error, socket, log);
+    },
     frameworkErrors: (_error, _request, reply) => {
       // Fastify's own router comes before the hooks, so this answer stands alone.
       const body = encodeStatus(badRequest("the request target cannot be read"));
@@ -104,10 +113,7 @@ export async function createAggregatedApi(options: AggregatedApiOptions): Promis
         .end(body);
     },
     serverFactory: (handler) => {
-      const listener = createTlsListener(
-        { state, profile: options.tlsProfile, timeouts: options.timeouts ?? defaultListenerTimeouts, log },
-        handler,
-      );
+      const listener = createTlsListener({ state, profile: options.tlsProfile, timeouts, log }, handler);
       release = listener.release;
       return listener.server;
     },

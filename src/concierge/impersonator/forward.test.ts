@@ -379,6 +379,20 @@ test("shutting down: watches end properly, requests finish, the port is free", a
   await assert.rejects(proxy.tls());
 });
 
+test("told to go, it serves what comes over HTTP/2 until it closes: no stream is refused", async () => {
+  const { proxy } = await between({ respond: always(OK) });
+  const known = await proxy.http2();
+  const told = new Promise((done) => known.once("goaway", (code, last) => done([code, last])));
+  const early = askHttp2(known, pseudo("/early"));
+  proxy.proxy.beginShutdown();
+  assert.deepEqual(await told, [0, 2 ** 31 - 1]);
+  assert.equal((await early).status, 200);
+  // Not every balancer knows at once.
+  const late = await proxy.http2();
+  assert.equal((await askHttp2(late, pseudo("/late"))).status, 200);
+  await proxy.proxy.close(10_000);
+});
+
 test("it follows its settings: starts, says when the port is taken, stops and frees it", async () => {
   const { proxy, upstream } = await between({});
   const states: string[] = [];

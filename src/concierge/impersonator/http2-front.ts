@@ -42,14 +42,18 @@ export interface Http2FrontOptions {
 
 export interface Http2Front {
   serve(socket: TLSSocket, peerAddress: string | undefined): void;
-  /** Every client is told to open no more streams here. */
+  /** Every client is told to open no more streams here; those that it opens before it has heard of it are served. */
   beginShutdown(): void;
+  /** Takes no more streams, and ends each connection with its last one. */
+  close(): void;
   closeAll(): void;
   release(): void;
   readonly sessions: number;
 }
 
 const MAXIMUM_MISSED_PINGS = 3;
+/** As the last stream of a GOAWAY: one that says nothing about which streams were looked at (RFC 9113 section 6.8). */
+const EVERY_STREAM = 2 ** 31 - 1;
 /** Twice what a request may have, so that one above the limit gets its 431. */
 const MAXIMUM_HEADER_BYTES = 2 * 1024 * 1024;
 const MAXIMUM_HEADER_PAIRS = 40_000;
@@ -70,7 +74,7 @@ interface Session {
 export function createHttp2Front(options: Http2FrontOptions): Http2Front {
   const { clock, onExchange, idleTimeout, pingInterval, maximumStreams } = options;
   const sessions = new Map<Http2Session, Session>();
-  let shuttingDown = false;
+  let phase: "serving" | "leaving" | "closing" = "serving";
 
   // One function for all streams: a watch should not cost a closure per session.
   function onStream(
@@ -95,6 +99,17 @@ export function createHttp2Front(options: Http2FrontOptions): Http2Front {
     });
     onExchange(exchange);
   }
+
+  const sayGoodbye = (http2: ServerHttp2Session): void => {
+    if (http2.destroyed) {
+      return;
+    }
+    if (phase === "leaving") {
+      http2.goaway(constants.NGHTTP2_NO_ERROR, EVERY_STREAM);
+    } else if (phase === "closing") {
+      http2.close();
+    }
+  };
 
   const look = (session: Session): void => {
     if (session.streams === 0 && clock.now() - session.lastActive >= idleTimeout) {
@@ -160,15 +175,15 @@ export function createHttp2Front(options: Http2FrontOptions): Http2Front {
         http2.destroy();
         socket.destroy();
       });
-      if (shuttingDown) {
-        http2.close();
-      }
+      sayGoodbye(http2);
     },
     beginShutdown: () => {
-      shuttingDown = true;
-      for (const { http2 } of sessions.values()) {
-        http2.close();
-      }
+      phase = "leaving";
+      [...sessions.values()].forEach(({ http2 }) => sayGoodbye(http2));
+    },
+    close: () => {
+      phase = "closing";
+      [...sessions.values()].forEach(({ http2 }) => sayGoodbye(http2));
     },
     closeAll: () => {
       for (const { http2, socket } of sessions.values()) {

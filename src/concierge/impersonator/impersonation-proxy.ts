@@ -245,7 +245,7 @@ export function createImpersonationProxy(options: ImpersonationProxyOptions): Im
         return;
       }
       closing.http1.beginShutdown();
-      closing.http2.beginShutdown();
+      closing.http2.close();
       const allGone = closing.listener.stop();
       closing.exchanges.closeStreams();
       closing.http1.closeIdle();

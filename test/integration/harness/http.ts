@@ -29,7 +29,7 @@ export interface Call {
   readonly agent?: Agent;
 }
 
-/** One HTTPS request with Node's own client; every status is an answer. */
+/** One HTTPS request with Node's own client; every status is an answer. Errors of the socket have Node's `reusedSocket`. */
 export function call(options: Call): Promise<Answer> {
   const { caller = {} } = options;
   return new Promise((resolve, reject) => {
@@ -69,7 +69,9 @@ export function call(options: Call): Promise<Answer> {
       },
     );
     outgoing.on("timeout", () => outgoing.destroy(new Error(`no answer within 30 s from ${options.server}`)));
-    outgoing.on("error", reject);
+    outgoing.on("error", (error) => {
+      reject(Object.assign(error, { reusedSocket: outgoing.reusedSocket }));
+    });
     outgoing.end(options.body);
   });
 }
