@@ -25,8 +25,13 @@ const shortEscapes: ReadonlyMap<string, string> = new Map([
   ['"', '\\"'],
 ]);
 
-/** Letters, marks, numbers, punctuation, symbols and the ASCII space: what Go's `strconv.IsPrint` lets through. */
-const printable = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u;
+/**
+ * Letters, marks, numbers, punctuation, symbols and the ASCII space: what Go's `strconv.IsPrint` lets through. The expression stands
+ * inside, as making it takes a millisecond: a start that quotes nothing must not pay for it.
+ */
+function isPrintable(rune: string): boolean {
+  return /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u.test(rune);
+}
 
 /** How Go's `%q` shows a string given as bytes. */
 export function goQuoteBytes(bytes: string): string {
@@ -40,7 +45,7 @@ export function goQuoteBytes(bytes: string): string {
       continue;
     }
     position += rune.length;
-    quoted += shortEscapes.get(rune.text) ?? (printable.test(rune.text) ? rune.text : escapeRune(rune.text));
+    quoted += shortEscapes.get(rune.text) ?? (isPrintable(rune.text) ? rune.text : escapeRune(rune.text));
   }
   return `${quoted}"`;
 }
