@@ -1,10 +1,22 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
+
+import { kubernetesVersions } from "./binaries.ts";
+
+it("say of each Kubernetes the version that its module file requires", () => {
+  for (const [release, version] of Object.entries(kubernetesVersions)) {
+    const file = `${release === "ci" ? "go" : release}.mod`;
+    const text = readFileSync(join(import.meta.dirname, "..", "kubernetes", file), "utf8");
+    assert.ok(text.includes(`\tk8s.io/kubernetes v${version}\n`), file);
+    const staged = [...text.matchAll(/=> k8s\.io\/\S+ v0\.(\S+)/g)].map((match) => match[1]);
+    assert.deepEqual([...new Set(staged)], [version.slice("1.".length)], file);
+  }
+});
 
 describe("programs built once", () => {
   let folder: string;

@@ -3,18 +3,34 @@ import { join } from "node:path";
 import { ensureGoProgram, isExecutable, smallProgram, toStderr } from "./go-program.ts";
 import type { GoProgram, Progress } from "./go-program.ts";
 
-const kubernetes: GoProgram = {
-  name: "kubernetes",
-  title: "Kubernetes v1.34.4",
-  hint: " (about 10 minutes on 2 cores)",
-  folder: join(import.meta.dirname, "..", "kubernetes"),
-  package: ".",
-  sources: ["go.mod", "go.sum", "main.go"],
-  ldflags:
-    "-s -w -X k8s.io/component-base/version.gitVersion=v1.34.4 -X k8s.io/component-base/version.gitMajor=1 " +
-    "-X k8s.io/component-base/version.gitMinor=34 -X k8s.io/component-base/version.gitTreeState=clean " +
-    "-X k8s.io/client-go/pkg/version.gitVersion=v1.34.4",
+/** Which of the supported Kubernetes versions a cluster runs: the one of every CI run, or an end of the range. */
+export type KubernetesRelease = "ci" | "oldest" | "newest";
+
+/** The supported range is 1.33 to 1.36; each release is one Go module file of hack/kubernetes, for one `main.go`. */
+export const kubernetesVersions: Readonly<Record<KubernetesRelease, string>> = {
+  ci: "1.34.4",
+  oldest: "1.33.13",
+  newest: "1.36.3",
 };
+
+function kubernetes(release: KubernetesRelease): GoProgram {
+  const version = kubernetesVersions[release];
+  const [major = "", minor = ""] = version.split(".");
+  const module = release === "ci" ? "go" : release;
+  return {
+    name: "kubernetes",
+    title: `Kubernetes v${version}`,
+    hint: " (about 10 minutes on 2 cores)",
+    folder: join(import.meta.dirname, "..", "kubernetes"),
+    package: ".",
+    modfile: `${module}.mod`,
+    sources: [`${module}.mod`, `${module}.sum`, "main.go"],
+    ldflags:
+      `-s -w -X k8s.io/component-base/version.gitVersion=v${version} -X k8s.io/component-base/version.gitMajor=${major} ` +
+      `-X k8s.io/component-base/version.gitMinor=${minor} -X k8s.io/component-base/version.gitTreeState=clean ` +
+      `-X k8s.io/client-go/pkg/version.gitVersion=v${version}`,
+  };
+}
 
 const helm: GoProgram = {
   name: "helm",
@@ -37,8 +53,11 @@ const helm4: GoProgram = {
 };
 
 /** The Kubernetes programs in one binary; its first argument or argv[0] selects one. Built when it is not there yet. */
-export function ensureKubernetes(progress: Progress = toStderr): Promise<string> {
-  return ensureGoProgram(kubernetes, progress);
+export function ensureKubernetes(
+  progress: Progress = toStderr,
+  release: KubernetesRelease = "ci",
+): Promise<string> {
+  return ensureGoProgram(kubernetes(release), progress);
 }
 
 /** Helm 3. Built when it is not there yet. */
@@ -65,14 +84,18 @@ export function ensureLauncher(progress: Progress = toStderr): Promise<string> {
 }
 
 /**
- * The path of a Kubernetes program for the control plane: the one in `$KUBEBUILDER_ASSETS` when it is there, else the
- * built binary, which takes the program's name as its first argument or argv[0].
+ * The path of a Kubernetes program for the control plane: the one in `$KUBEBUILDER_ASSETS` when it is there and no end
+ * of the range is asked for, else the built binary, which takes the program's name as its first argument or argv[0].
  */
-export async function controlPlaneProgram(name: string, progress: Progress = toStderr): Promise<string> {
+export async function controlPlaneProgram(
+  name: string,
+  progress: Progress = toStderr,
+  release: KubernetesRelease = "ci",
+): Promise<string> {
   const assets = process.env["KUBEBUILDER_ASSETS"];
-  if (assets !== undefined && assets !== "") {
+  if (release === "ci" && assets !== undefined && assets !== "") {
     const path = join(assets, name);
     if (isExecutable(path)) return path;
   }
-  return ensureKubernetes(progress);
+  return ensureKubernetes(progress, release);
 }

@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { KubernetesRelease } from "./binaries.ts";
 import { clusterError } from "./errors.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
 import { clusterFolder, existingState } from "./layout.ts";
@@ -29,6 +30,8 @@ export interface StartClusterOptions {
   readonly name: string;
   /** Default `control-plane`. */
   readonly tier?: Tier;
+  /** The Kubernetes of all its programs, kubectl included; default the one of every CI run. */
+  readonly kubernetes?: KubernetesRelease;
   /** The folder of all clusters; default `$LANYARD_CLUSTERS` or the user's state folder. */
   readonly folder?: string;
   /** More flags for the kube-apiserver, after ours. */
@@ -87,7 +90,13 @@ export async function startCluster(options: StartClusterOptions): Promise<Cluste
   const folder = clusterFolder(options.name, options.folder);
   const progress = options.progress ?? ((line) => void process.stderr.write(`${line}\n`));
   const start = options.tier === "node" ? startNodeTier : startControlPlaneTier;
-  await start({ name: options.name, folder, progress, apiServerArgs: options.apiServerArgs ?? [] });
+  await start({
+    name: options.name,
+    folder,
+    progress,
+    apiServerArgs: options.apiServerArgs ?? [],
+    kubernetes: options.kubernetes ?? "ci",
+  });
   return openCluster(options.name, options.folder);
 }
 

@@ -15,6 +15,8 @@ export interface GoProgram {
   /** The folder of its Go module. */
   readonly folder: string;
   readonly package: string;
+  /** The module file in its folder when it is not `go.mod`; Go keeps the sums of `NAME.mod` in `NAME.sum`. */
+  readonly modfile?: string;
   /** What its cache key is made of, in its folder; default all of its Go files, `go.mod` and `go.sum`. */
   readonly sources?: readonly string[];
   readonly ldflags: string;
@@ -115,19 +117,20 @@ async function build(go: string, program: GoProgram, output: string, progress: P
   };
   progress(`${program.title}: building, once for this user${program.hint ?? ""}`);
   const timer = setInterval(report, 10_000);
+  const modfile = program.modfile === undefined ? [] : [`-modfile=${program.modfile}`];
   try {
     const onLine = (line: string): void => {
       if (line.startsWith("go: downloading")) downloaded++;
       else if (!line.startsWith("go: ")) compiled++;
     };
-    const listed = await runGo(go, program.folder, ["list", "-deps", program.package], onLine);
+    const listed = await runGo(go, program.folder, ["list", ...modfile, "-deps", program.package], onLine);
     total = listed.split("\n").length - 1;
     compiled = 0;
     phase = "compiling";
     await runGo(
       go,
       program.folder,
-      ["build", "-v", "-trimpath", "-ldflags", program.ldflags, "-o", output, program.package],
+      ["build", ...modfile, "-v", "-trimpath", "-ldflags", program.ldflags, "-o", output, program.package],
       onLine,
     );
     progress(`${program.title}: built in ${seconds()}`);

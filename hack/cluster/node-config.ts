@@ -8,7 +8,7 @@ import { nodeNetwork } from "./network.ts";
 /** The image of every Pod's sandbox. */
 export const pauseImage = "localhost/pause:lanyard";
 /** The image of the static Pod. */
-export const controllerManagerImage = "localhost/kube-controller-manager:v1.34.4";
+export const controllerManagerImage = "localhost/kube-controller-manager:local";
 /** The one Node's name. */
 export const nodeName = "lanyard-node";
 

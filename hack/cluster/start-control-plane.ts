@@ -23,11 +23,7 @@ export async function startControlPlaneTier(options: StartOptions): Promise<void
   const { name, folder } = options;
   await withClusterLock(name, folder, async () => {
     assertNew(name, folder);
-    await linkPrograms(
-      folder,
-      ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"],
-      options.progress,
-    );
+    await linkPrograms(folder, ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"], options);
     const reserved = await reservePorts(4);
     try {
       await endOnFailure(folder, () => start(options, reserved.ports));

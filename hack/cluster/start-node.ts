@@ -55,10 +55,10 @@ export async function startNodeTier(options: StartOptions): Promise<void> {
   assertNodeMachine(folder);
   await withClusterLock(name, folder, async () => {
     assertNew(name, folder);
-    const kubernetes = await ensureKubernetes(options.progress);
+    const kubernetes = await ensureKubernetes(options.progress, options.kubernetes);
     const pause = await ensurePause(options.progress);
     const programs = ["etcd", "kube-apiserver", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"];
-    await linkPrograms(folder, programs, options.progress, () => Promise.resolve(kubernetes));
+    await linkPrograms(folder, programs, options, () => Promise.resolve(kubernetes));
     await endOnFailure(folder, () => start(options, { kubernetes, pause }));
   });
 }

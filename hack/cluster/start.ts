@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 
 import { controlPlaneProgram } from "./binaries.ts";
+import type { KubernetesRelease } from "./binaries.ts";
 import type { Progress } from "./go-program.ts";
 import type { ClusterPki } from "./control-plane.ts";
 import { clusterError } from "./errors.ts";
@@ -16,6 +17,7 @@ export interface StartOptions {
   readonly folder: string;
   readonly progress: Progress;
   readonly apiServerArgs: readonly string[];
+  readonly kubernetes: KubernetesRelease;
 }
 
 /** Runs `work` while no other process starts or stops this cluster. */
@@ -47,11 +49,11 @@ export function assertNew(name: string, folder: string): void {
 export async function linkPrograms(
   folder: string,
   names: readonly string[],
-  progress: Progress,
-  program: (name: string, progress: Progress) => Promise<string> = controlPlaneProgram,
+  { progress, kubernetes }: Pick<StartOptions, "progress" | "kubernetes">,
+  program: typeof controlPlaneProgram = controlPlaneProgram,
 ): Promise<void> {
   const paths: [string, string][] = [];
-  for (const name of names) paths.push([name, await program(name, progress)]);
+  for (const name of names) paths.push([name, await program(name, progress, kubernetes)]);
   mkdirSync(join(folder, "bin"), { recursive: true, mode: 0o700 });
   for (const [name, path] of paths) symlinkSync(path, join(folder, "bin", name));
 }

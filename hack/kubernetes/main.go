@@ -46,9 +46,21 @@ func main() {
 	case "etcd":
 		etcdmain.Main(os.Args)
 	case "kubelet":
-		os.Exit(cli.Run(kubelet.NewKubeletCommand(context.Background())))
+		os.Exit(cli.Run(newKubeletCommand()))
 	default:
 		os.Exit(cli.Run(programs[name]()))
+	}
+}
+
+// Kubernetes 1.33 has no context here, and this file is built with every supported version.
+func newKubeletCommand() *cobra.Command {
+	switch construct := any(kubelet.NewKubeletCommand).(type) {
+	case func() *cobra.Command:
+		return construct()
+	case func(context.Context) *cobra.Command:
+		return construct(context.Background())
+	default:
+		panic(fmt.Sprintf("unknown NewKubeletCommand: %T", construct))
 	}
 }
 

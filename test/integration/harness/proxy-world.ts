@@ -1,3 +1,4 @@
+import type { KubernetesRelease } from "../../../hack/cluster/binaries.ts";
 import { type Cluster, startCluster } from "../../../hack/cluster/cluster.ts";
 import { startIssuer, type TestIssuer } from "../../oidc/issuer.ts";
 import { applyAuthenticator, authenticatorInPhase, inlineBundle } from "./authenticators.ts";
@@ -41,6 +42,9 @@ export interface ProxyWorld {
 export interface ProxyWorldOptions {
   readonly name: string;
   readonly replicas?: number;
+  readonly kubernetes?: KubernetesRelease;
+  /** Chart values, as for `--set`. */
+  readonly values?: readonly string[];
   readonly apiServerArgs?: readonly string[];
   readonly configuration?: Readonly<Record<string, unknown>>;
   /** Further keys for one replica alone. */
@@ -63,20 +67,24 @@ export async function startProxyWorld(options: ProxyWorldOptions): Promise<Proxy
 }
 
 async function start(
-  { name, replicas = 1, apiServerArgs = [], configuration = {}, replicaConfiguration }: ProxyWorldOptions,
+  options: ProxyWorldOptions,
   undo: (() => Promise<unknown>)[],
   stop: () => Promise<void>,
 ): Promise<ProxyWorld> {
+  const { name, replicas = 1, kubernetes = "ci", values = [], apiServerArgs = [] } = options;
+  const { configuration = {}, replicaConfiguration } = options;
   const issuer = await startIssuer({ clientId, users: [] });
   undo.push(() => issuer.stop());
   const cluster = await startCluster({
     name: `${name}-${process.pid}`,
+    kubernetes,
     apiServerArgs,
     progress: () => {},
   });
   undo.push(() => cluster.stop());
   const installation = await installConcierge(cluster, {
     replicas,
+    values,
     signWithClusterCa: false,
     configuration: {
       audit: { logUsernamesAndGroups: "enabled", proxiedRequests: "enabled" },
