@@ -6,6 +6,20 @@ import { InteractionRequired } from "../interaction-required.ts";
 
 describe("sessions", { timeout: 80_000 }, () => {
   const at = useScriptedLogin();
+  /** What an issuer of whom all is well answers: new tokens for a refresh token, else one for the audience `prod`. */
+  const answerGrant: Parameters<typeof at.issuer.answers.set>[1] = async (request, response) =>
+    request.form.get("grant_type") === "refresh_token"
+      ? sendJson(response, 200, {
+          access_token: "new-access",
+          expires_in: 120,
+          refresh_token: "new-refresh",
+          id_token: await at.issuer.sign({}),
+        })
+      : sendJson(response, 200, {
+          access_token: await at.issuer.sign({ aud: ["prod"] }),
+          issued_token_type: "urn:ietf:params:oauth:token-type:jwt",
+          token_type: "N_A",
+        });
 
   test("a good ID token answers with one log line and no call", async () => {
     const token = await at.issuer.sign({});
@@ -75,19 +89,8 @@ describe("sessions", { timeout: 80_000 }, () => {
       if (request.form.get("subject_token") === SECRETS.access) {
         refused += 1;
         sendJson(response, 401, { error: "request_unauthorized" });
-      } else if (request.form.get("grant_type") === "refresh_token") {
-        sendJson(response, 200, {
-          access_token: "new-access",
-          expires_in: 120,
-          refresh_token: "new-refresh",
-          id_token: await at.issuer.sign({}),
-        });
       } else {
-        sendJson(response, 200, {
-          access_token: await at.issuer.sign({ aud: ["prod"] }),
-          issued_token_type: "urn:ietf:params:oauth:token-type:jwt",
-          token_type: "N_A",
-        });
+        await answerGrant(request, response);
       }
     });
     await at.login.run({ requestAudience: "prod", interactive: false });
@@ -132,19 +135,8 @@ describe("sessions", { timeout: 80_000 }, () => {
           sendJson(response, 400, { error: "invalid_grant" });
           // It needs a moment to store what it got.
           setTimeout(() => at.remember(stored), 50);
-        } else if (request.form.get("grant_type") === "refresh_token") {
-          sendJson(response, 200, {
-            access_token: "new-access",
-            expires_in: 120,
-            refresh_token: "new-refresh",
-            id_token: await at.issuer.sign({}),
-          });
         } else {
-          sendJson(response, 200, {
-            access_token: await at.issuer.sign({ aud: ["prod"] }),
-            issued_token_type: "urn:ietf:params:oauth:token-type:jwt",
-            token_type: "N_A",
-          });
+          await answerGrant(request, response);
         }
       });
       await at.login.run({ requestAudience: "prod", interactive: false });
